@@ -1,0 +1,103 @@
+"""What every request passes: its id, its address, its path's one form, its session's limits."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse
+
+from kauri.common.actor import request_id
+
+Respond = Callable[[HttpRequest], HttpResponse]
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,64}")
+_SLASHES: Final = re.compile(r"/{2,}")
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the request id on every log line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = request_id.get() or "-"
+        return True
+
+
+def client_ip(request: HttpRequest) -> str:
+    """The caller's address; forwarded headers count only from a trusted proxy."""
+    remote = str(request.META.get("REMOTE_ADDR", "")) or "127.0.0.1"
+    trusted = settings.KAURI.networks("trusted_proxies")
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    # From the nearest hop outwards: the first address that is not a proxy of ours is the caller.
+    while hops and any(ip_address(remote) in network for network in trusted):
+        candidate = hops.pop()
+        try:
+            remote = str(ip_address(candidate))
+        except ValueError:
+            break
+    return remote
+
+
+class RequestContextMiddleware:
+    """Takes or makes ``X-Request-Id``, answers it, and remembers it for logs, audit and history."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-Id", "")
+        value = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        token = request_id.set(value)
+        request.client_ip = client_ip(request)  # type: ignore[attr-defined]
+        request.request_id = value  # type: ignore[attr-defined]
+        try:
+            response = self.get_response(request)
+        finally:
+            request_id.reset(token)
+        response["X-Request-Id"] = value
+        return response
+
+
+class ApiPathMiddleware:
+    """Old clients send ``//api/v1/x`` and ``/api/v1/x/``: one form for routing, the sent one kept.
+
+    Signatures are made over the path as sent, so that one stays in ``request.sent_path``.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sent = request.path_info
+        collapsed = _SLASHES.sub("/", sent)
+        request.sent_path = collapsed  # type: ignore[attr-defined]
+        if collapsed.startswith("/api/"):
+            routed = collapsed.rstrip("/")
+            request.path_info = request.path = routed
+        return self.get_response(request)
+
+
+class SessionLimitsMiddleware:
+    """Back office sessions end after idleness and, at the latest, after the working day."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith("/api/") and request.user.is_authenticated:
+            now = int(time.time())
+            started = request.session.setdefault("started", now)
+            seen = request.session.get("seen", now)
+            limits = settings.KAURI
+            if now - seen > limits.session_idle_minutes * 60 or now - started > limits.session_hours * 3600:
+                logout(request)
+            elif now - seen > 60 or "seen" not in request.session:  # noqa: PLR2004 - one write a minute
+                request.session["seen"] = now
+        return self.get_response(request)

@@ -1,0 +1,104 @@
+"""The environment variables that Kauri's processes get here: the caller's own, and what the demo or the tests need on top."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from dataclasses import dataclass
+
+from compose.local import places
+from compose.local.console import Problem
+
+OURS = ("KAURI_DEMO_EVM_PORT", "ARGS", "FILE", "TO", "AMOUNT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH", "PYTHONHOME")
+HOT_KEY = "KAURI_EVM_HOT_KEY"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of the demo."""
+
+    web: int
+    callbacks: int
+    evm: int
+
+    @classmethod
+    def chosen(cls) -> Ports:
+        """Those that the environment names, else 8000, 8001 and 8545."""
+        return cls(_port("KAURI_PORT", 8000), _port("KAURI_CALLBACKS_PORT", 8001), _port("KAURI_DEMO_EVM_PORT", 8545))
+
+    def must_be_free(self) -> None:
+        """A Problem that names the variable of the first port that is taken, or of two that are the same."""
+        named = {"KAURI_PORT": self.web, "KAURI_CALLBACKS_PORT": self.callbacks, "KAURI_DEMO_EVM_PORT": self.evm}
+        seen: dict[int, str] = {}
+        for name, port in named.items():
+            if port in seen:
+                message = f"{name} and {seen[port]} are both {port}: set one of them to another port."
+                raise Problem(message)
+            seen[port] = name
+            if not is_free(port):
+                message = f"Port {port} is taken by another program: set {name} to a free one, e.g. '{name}={port + 100} make run'."
+                raise Problem(message)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server may listen on this port of 127.0.0.1."""
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) <= 65535:
+        message = f"{name} is {text!r}: it must be a port from 1 to 65535."
+        raise Problem(message)
+    return int(text)
+
+
+def base() -> dict[str, str]:
+    """The caller's environment without what is meant for make or for another Python, with the virtual environment first on PATH."""
+    env = {name: value for name, value in os.environ.items() if name not in OURS}
+    env["PATH"] = f"{places.VENV_BIN}:{env.get('PATH', '/usr/bin:/bin')}"
+    env["VIRTUAL_ENV"] = str(places.VENV)
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, str]:
+    """What every process of the demo gets. The hot wallet's key is not in it: only the money worker gets that (``with_hot_key``)."""
+    settings = {
+        "KAURI_ENV": "demo",
+        "DATABASE_URL": database_url,
+        "KAURI_PORT": str(ports.web),
+        "KAURI_CALLBACKS_PORT": str(ports.callbacks),
+        "KAURI_PUBLIC_URL": f"http://127.0.0.1:{ports.web}",
+        "KAURI_CALLBACKS_URL": f"http://127.0.0.1:{ports.callbacks}",
+        "KAURI_ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "KAURI_EVM_RPC_URL": f"http://127.0.0.1:{ports.evm}",
+        "KAURI_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        **secrets,
+    }
+    settings.pop(HOT_KEY, None)
+    env = {**settings, **base(), "KAURI_STATE_DIR": str(places.STATE)}
+    env.pop(HOT_KEY, None)
+    return env
+
+
+def with_hot_key(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:
+    """The environment of the one process that signs."""
+    return {**env, HOT_KEY: os.environ.get(HOT_KEY) or secrets[HOT_KEY]}
+
+
+def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str, str]:
+    """What the tests get: nothing of the caller's own settings, so that they mean the same everywhere."""
+    foreign = ("KAURI_", "DJANGO_", "PG", "Q_CLUSTER")
+    env = {name: value for name, value in base().items() if not name.startswith(foreign)}
+    env.pop("REDIS_URL", None)
+    settings = {"KAURI_ENV": "test", "DATABASE_URL": database_url, "KAURI_STATE_DIR": state_dir}
+    kept = {name: value for name, value in secrets.items() if name != HOT_KEY}
+    return {**env, **settings, **kept}

@@ -1,0 +1,286 @@
+"""The only writer of money: post, hold, capture, release, reverse. One statement each.
+
+Call it last in the caller's transaction (account locks live until commit), after the order row is
+locked, and once: a business step is one transfer. A repeat with the same key and the same request
+answers the first transfer again.
+
+Errors: ``insufficient_funds``; ``conflict`` (the key was used for another request);
+:class:`LedgerFault` for what only a programming error can cause.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db import DatabaseError, connection
+
+from kauri.balance.chart import CHART, AccountKind, Owner, TransferKind
+from kauri.common.actor import Actor
+from kauri.common.errors import KauriError
+from kauri.common.ids import ledger_key
+from kauri.common.money import plain
+from kauri.core.models import Currency
+
+
+class LedgerFault(Exception):
+    """The ledger refused a posting that the code should never have made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One signed amount on one ledger account, named by kind, currency and owner."""
+
+    kind: AccountKind
+    currency: Currency
+    amount: Decimal
+    customer_id: int | None = None
+    provider_id: int | None = None
+
+    def __post_init__(self) -> None:
+        owner = CHART[self.kind].owner
+        if (self.customer_id is not None) != (owner is Owner.CUSTOMER) or (self.provider_id is not None) != (
+            owner is Owner.PROVIDER
+        ):
+            raise LedgerFault(f"{self.kind.name} belongs to a {owner.value}")
+        if not isinstance(self.amount, Decimal):
+            raise LedgerFault("an amount is a Decimal")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    transfer_id: int
+    replayed: bool
+
+
+def post(
+    key: uuid.UUID,
+    kind: TransferKind,
+    legs: Sequence[Leg],
+    *,
+    actor: Actor,
+    order_id: uuid.UUID | None = None,
+    reference: str = "",
+    meta: dict[str, Any] | None = None,
+    reverses_id: int | None = None,
+) -> Posted:
+    """Write one balanced transfer."""
+    merged = _merged(legs)
+    return _call(
+        "select transfer_id, replayed from ledger_post(%s::uuid, %s::bytea, %s::smallint, %s::smallint[],"
+        " %s::smallint[], %s::bigint[], %s::bigint[], %s::boolean[], %s::boolean[], %s::numeric[],"
+        " %s::uuid, %s::text, %s::text, %s::jsonb, %s::bigint)",
+        [
+            key,
+            _hash(kind, merged, order_id, reverses_id),
+            int(kind),
+            *_columns(merged),
+            order_id,
+            _author(actor),
+            reference,
+            None if meta is None else json.dumps(meta, default=str),
+            reverses_id,
+        ],
+    )
+
+
+def hold(
+    order_id: uuid.UUID,
+    kind: TransferKind,
+    *,
+    customer_id: int,
+    currency: Currency,
+    amount: Decimal,
+    actor: Actor,
+    reference: str = "",
+) -> Posted:
+    """Set ``amount`` of the customer's available money aside for the order, once."""
+    legs = [
+        Leg(AccountKind.CUSTOMER_AVAILABLE, currency, -amount, customer_id=customer_id),
+        Leg(AccountKind.CUSTOMER_HELD, currency, amount, customer_id=customer_id),
+    ]
+    return _call(
+        "select transfer_id, replayed from ledger_hold(%s::uuid, %s::bytea, %s::smallint, %s::uuid,"
+        " %s::bigint, %s::smallint, %s::numeric, %s::text, %s::text)",
+        [
+            ledger_key(order_id, "hold"),
+            _hash(kind, legs, order_id, None),
+            int(kind),
+            order_id,
+            customer_id,
+            currency.pk,
+            amount,
+            _author(actor),
+            reference,
+        ],
+    )
+
+
+def capture(
+    order_id: uuid.UUID,
+    kind: TransferKind,
+    legs: Sequence[Leg],
+    *,
+    amount: Decimal,
+    actor: Actor,
+    step: str = "capture",
+    reference: str = "",
+    meta: dict[str, Any] | None = None,
+) -> Posted:
+    """Take ``amount`` of the order's hold for good. ``legs`` say where it goes (held leg included)."""
+    return _settle(order_id, kind, legs, amount, actor, step, reference, meta, take=True)
+
+
+def release(
+    order_id: uuid.UUID,
+    kind: TransferKind,
+    *,
+    customer_id: int,
+    currency: Currency,
+    amount: Decimal,
+    actor: Actor,
+    step: str = "release",
+    reference: str = "",
+) -> Posted:
+    """Give ``amount`` of the order's hold back to the customer's available money."""
+    legs = [
+        Leg(AccountKind.CUSTOMER_HELD, currency, -amount, customer_id=customer_id),
+        Leg(AccountKind.CUSTOMER_AVAILABLE, currency, amount, customer_id=customer_id),
+    ]
+    return _settle(order_id, kind, legs, amount, actor, step, reference, None, take=False)
+
+
+def reverse(transfer_id: int, *, actor: Actor, reason: str) -> Posted:
+    """Post the opposite of a transfer, naming it; at most once. A mistake is never erased."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select t.order_id, a.kind, e.currency_id, -e.amount, a.customer_id, a.provider_id"
+            " from ledger_transfer t join ledger_entry e on e.transfer_id = t.id"
+            " join ledger_account a on a.id = e.account_id where t.id = %s",
+            [transfer_id],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        raise KauriError("not_found", f"no transfer {transfer_id}")
+    currencies = Currency.objects.in_bulk({row[2] for row in rows})
+    legs = [
+        Leg(AccountKind(kind), currencies[currency], amount, customer_id=customer, provider_id=provider)
+        for _, kind, currency, amount, customer, provider in rows
+    ]
+    return post(
+        ledger_key("reverse", transfer_id),
+        TransferKind.REVERSAL,
+        legs,
+        actor=actor,
+        order_id=rows[0][0],
+        reference=reason[:254],
+        reverses_id=transfer_id,
+    )
+
+
+def roll(limit: int = 50_000) -> int:
+    """Fold the queued changes of hot accounts into their balances; -1 when another roller works."""
+    with connection.cursor() as cursor:
+        cursor.execute("select ledger_roll(%s)", [limit])
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def _settle(
+    order_id: uuid.UUID,
+    kind: TransferKind,
+    legs: Sequence[Leg],
+    amount: Decimal,
+    actor: Actor,
+    step: str,
+    reference: str,
+    meta: dict[str, Any] | None,
+    *,
+    take: bool,
+) -> Posted:
+    merged = _merged(legs)
+    return _call(
+        "select transfer_id, replayed from ledger_settle_hold(%s::uuid, %s::bytea, %s::smallint, %s::uuid,"
+        " %s::numeric, %s::boolean, %s::smallint[], %s::smallint[], %s::bigint[], %s::bigint[],"
+        " %s::boolean[], %s::boolean[], %s::numeric[], %s::text, %s::text, %s::jsonb)",
+        [
+            ledger_key(order_id, step),
+            _hash(kind, merged, order_id, None),
+            int(kind),
+            order_id,
+            amount,
+            take,
+            *_columns(merged),
+            _author(actor),
+            reference,
+            None if meta is None else json.dumps(meta, default=str),
+        ],
+    )
+
+
+def _merged(legs: Iterable[Leg]) -> list[Leg]:
+    """Add up legs on one account, drop what cancels out."""
+    sums: dict[tuple[AccountKind, int, int | None, int | None], Leg] = {}
+    for leg in legs:
+        name = (leg.kind, leg.currency.pk, leg.customer_id, leg.provider_id)
+        known = sums.get(name)
+        amount = leg.amount + (known.amount if known else Decimal(0))
+        sums[name] = Leg(leg.kind, leg.currency, amount, leg.customer_id, leg.provider_id)
+    return [leg for leg in sums.values() if leg.amount != 0]
+
+
+def _columns(legs: Sequence[Leg]) -> list[list[Any]]:
+    specs = [CHART[leg.kind] for leg in legs]
+    return [
+        [int(leg.kind) for leg in legs],
+        [leg.currency.pk for leg in legs],
+        [leg.customer_id for leg in legs],
+        [leg.provider_id for leg in legs],
+        [spec.may_be_negative for spec in specs],
+        [spec.inline for spec in specs],
+        [leg.amount for leg in legs],
+    ]
+
+
+def _hash(
+    kind: TransferKind, legs: Sequence[Leg], order_id: uuid.UUID | None, reverses_id: int | None
+) -> bytes:
+    parts = sorted(
+        f"{int(leg.kind)}|{leg.currency.pk}|{leg.customer_id}|{leg.provider_id}|{plain(leg.amount)}"
+        for leg in legs
+    )
+    return hashlib.sha256("\n".join([str(int(kind)), str(order_id), str(reverses_id), *parts]).encode()).digest()
+
+
+def _author(actor: Actor) -> str:
+    return f"{actor.kind.value}:{actor.id}:{actor.label}"[:254]
+
+
+def _call(sql: str, params: list[Any]) -> Posted:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            row = cursor.fetchone()
+    except DatabaseError as exc:
+        raise _translated(exc) from exc
+    return Posted(transfer_id=row[0], replayed=row[1])
+
+
+def _translated(exc: DatabaseError) -> Exception:
+    cause = exc.__cause__
+    state = getattr(cause, "sqlstate", None)
+    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    if constraint == "ledger_account_no_overdraft":
+        return KauriError("insufficient_funds")
+    if state == "LG409":
+        return KauriError("conflict", "this ledger step was already done differently")
+    if constraint == "ledger_transfer_reverses_id_key" or (state == "23505" and "reverses" in (constraint or "")):
+        return KauriError("conflict", "this transfer was already reversed")
+    if state is not None and state.startswith("LG"):
+        return LedgerFault(str(cause).splitlines()[0])
+    return exc

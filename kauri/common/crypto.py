@@ -1,0 +1,48 @@
+"""Secrets at rest: Fernet with rotatable keys, and a model field that uses it.
+
+``KAURI_ENCRYPTION_KEYS`` lists keys, newest first: the first one encrypts, all of them decrypt.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import models
+
+
+@lru_cache(maxsize=4)
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key.encode()) for key in keys])
+
+
+def encrypt(text: str) -> str:
+    """Return the ciphertext (URL-safe base64) of ``text``."""
+    return _fernet(tuple(settings.KAURI.encryption_keys)).encrypt(text.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """Return the clear text; ``InvalidToken`` when no key fits."""
+    return _fernet(tuple(settings.KAURI.encryption_keys)).decrypt(token.encode()).decode()
+
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[str, str]
+else:
+    _TextField = models.TextField
+
+
+class EncryptedTextField(_TextField):
+    """Text that the database only ever sees encrypted. Not searchable, on purpose."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        return value if value in {None, ""} else encrypt(str(value))
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
+        del expression, connection
+        return value if value in {None, ""} else decrypt(str(value))
+
+
+__all__ = ["EncryptedTextField", "InvalidToken", "decrypt", "encrypt"]

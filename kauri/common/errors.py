@@ -1,0 +1,185 @@
+"""The closed list of error codes, with their HTTP status and words in three languages.
+
+A service raises :class:`KauriError`; the API turns it into an answer, the back office into a
+message. Nothing else in the house invents a code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSpec:
+    """What one error code means to a client: HTTP status and the text per language."""
+
+    status: int
+    en: str
+    uk: str
+    ru: str
+
+
+CODES: Final[dict[str, ErrorSpec]] = {
+    "validation_error": ErrorSpec(
+        400, "The request is not valid.", "Запит містить помилки.", "Запрос содержит ошибки."
+    ),
+    "unauthenticated": ErrorSpec(
+        401, "Authentication is required.", "Потрібна автентифікація.", "Требуется аутентификация."
+    ),
+    "invalid_credentials": ErrorSpec(
+        401,
+        "The e-mail or the password is wrong.",
+        "Неправильна пошта або пароль.",
+        "Неверная почта или пароль.",
+    ),
+    "email_not_verified": ErrorSpec(
+        403,
+        "Confirm your e-mail first.",
+        "Спершу підтвердьте пошту.",
+        "Сначала подтвердите почту.",
+    ),
+    "invalid_signature": ErrorSpec(
+        401, "The signature does not match.", "Підпис не збігається.", "Подпись не совпадает."
+    ),
+    "replayed_request": ErrorSpec(
+        401,
+        "This signed request is too old, too new, or was already used.",
+        "Цей підписаний запит прострочений або вже використаний.",
+        "Этот подписанный запрос просрочен или уже использован.",
+    ),
+    "two_factor_required": ErrorSpec(
+        403, "A one-time code is required.", "Потрібен одноразовий код.", "Требуется одноразовый код."
+    ),
+    "wrong_code": ErrorSpec(
+        400,
+        "The confirmation code is wrong or has expired.",
+        "Код підтвердження неправильний або прострочений.",
+        "Код подтверждения неверен или просрочен.",
+    ),
+    "forbidden": ErrorSpec(403, "This is not allowed.", "Це не дозволено.", "Это не разрешено."),
+    "account_disabled": ErrorSpec(
+        403, "The account is disabled.", "Обліковий запис вимкнено.", "Учётная запись отключена."
+    ),
+    "verification_required": ErrorSpec(
+        403,
+        "A higher verification level is required.",
+        "Потрібен вищий рівень верифікації.",
+        "Требуется более высокий уровень верификации.",
+    ),
+    "ip_not_allowed": ErrorSpec(
+        403,
+        "This address is not on the allowed list.",
+        "Ця адреса не входить до дозволених.",
+        "Этот адрес не входит в разрешённые.",
+    ),
+    "not_found": ErrorSpec(404, "Not found.", "Не знайдено.", "Не найдено."),
+    "method_not_allowed": ErrorSpec(
+        405, "This method is not allowed.", "Цей метод не дозволено.", "Этот метод не разрешён."
+    ),
+    "conflict": ErrorSpec(
+        409,
+        "The request conflicts with another one.",
+        "Запит суперечить іншому запиту.",
+        "Запрос противоречит другому запросу.",
+    ),
+    "idempotency_mismatch": ErrorSpec(
+        422,
+        "This idempotency key was used with another request.",
+        "Цей ключ ідемпотентності вже використано з іншим запитом.",
+        "Этот ключ идемпотентности уже использован с другим запросом.",
+    ),
+    "insufficient_funds": ErrorSpec(
+        402, "There is not enough money.", "Недостатньо коштів.", "Недостаточно средств."
+    ),
+    "limit_exceeded": ErrorSpec(
+        403, "The limit is exceeded.", "Ліміт перевищено.", "Лимит превышен."
+    ),
+    "below_minimum": ErrorSpec(
+        400, "The amount is below the minimum.", "Сума менша за мінімум.", "Сумма меньше минимума."
+    ),
+    "above_maximum": ErrorSpec(
+        400, "The amount is above the maximum.", "Сума більша за максимум.", "Сумма больше максимума."
+    ),
+    "invalid_amount": ErrorSpec(
+        400,
+        "The amount is not a valid amount of this currency.",
+        "Це не є правильна сума цієї валюти.",
+        "Это не является верной суммой этой валюты.",
+    ),
+    "invalid_destination": ErrorSpec(
+        400,
+        "The destination is not valid.",
+        "Адреса призначення неправильна.",
+        "Адрес назначения неверен.",
+    ),
+    "operation_disabled": ErrorSpec(
+        403,
+        "This operation is switched off.",
+        "Цю операцію вимкнено.",
+        "Эта операция отключена.",
+    ),
+    "currency_disabled": ErrorSpec(
+        403, "This currency is switched off.", "Цю валюту вимкнено.", "Эта валюта отключена."
+    ),
+    "pair_disabled": ErrorSpec(
+        403, "This pair is switched off.", "Цю пару вимкнено.", "Эта пара отключена."
+    ),
+    "rate_unavailable": ErrorSpec(
+        503, "There is no good price now.", "Зараз немає надійної ціни.", "Сейчас нет надёжной цены."
+    ),
+    "quote_expired": ErrorSpec(
+        409, "The quote has expired.", "Котирування прострочене.", "Котировка просрочена."
+    ),
+    "wrong_state": ErrorSpec(
+        409,
+        "The state does not allow this.",
+        "Поточний стан цього не дозволяє.",
+        "Текущее состояние этого не позволяет.",
+    ),
+    "rate_limited": ErrorSpec(
+        429, "Too many requests.", "Забагато запитів.", "Слишком много запросов."
+    ),
+    "payload_too_large": ErrorSpec(
+        413, "The request is too large.", "Запит завеликий.", "Запрос слишком велик."
+    ),
+    "provider_unavailable": ErrorSpec(
+        503,
+        "The provider is not available now.",
+        "Провайдер зараз недоступний.",
+        "Провайдер сейчас недоступен.",
+    ),
+    "internal_error": ErrorSpec(
+        500,
+        "Something went wrong on our side.",
+        "На нашому боці сталася помилка.",
+        "На нашей стороне произошла ошибка.",
+    ),
+}
+
+LANGUAGES: Final = ("en", "uk", "ru")
+
+
+def text_for(code: str, language: str) -> str:
+    """Return the client's words for ``code``; an unknown language reads English."""
+    spec = CODES[code]
+    return {"uk": spec.uk, "ua": spec.uk, "ru": spec.ru}.get(language, spec.en)
+
+
+class KauriError(Exception):
+    """A refusal with a stable ``code`` from :data:`CODES`.
+
+    ``detail`` is for people and logs (never secrets); ``fields`` maps a request field to its fault.
+    """
+
+    def __init__(self, code: str, detail: str = "", *, fields: dict[str, str] | None = None) -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown error code {code!r}")
+        super().__init__(detail or CODES[code].en)
+        self.code = code
+        self.detail = detail
+        self.fields = fields or {}
+
+    @property
+    def status(self) -> int:
+        return CODES[self.code].status

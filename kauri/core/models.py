@@ -1,0 +1,284 @@
+"""Reference data, switches, audit, idempotency and the outbox."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from kauri.common.crypto import EncryptedTextField
+from kauri.common.models import ActorStamp
+
+
+def _history_user_get(historical_instance: Any, **_: Any) -> Any:
+    return historical_instance.history_user_id
+
+
+def _history_user_set(historical_instance: Any, user: Any) -> None:
+    historical_instance.history_user_id = None if user is None else user.pk
+
+
+class Versioned(models.Model):
+    """Settings that an operator changes: every version is kept with its author and reason.
+
+    The author is an id without a foreign key, since ``account`` lives a floor above.
+    """
+
+    history = HistoricalRecords(
+        inherit=True,
+        history_user_id_field=models.BigIntegerField(null=True),
+        history_user_getter=_history_user_get,
+        history_user_setter=_history_user_set,
+        history_change_reason_field=models.TextField(null=True),
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Currency(Versioned):
+    """One of the house's currencies. ``scale`` is the number of digits behind the point."""
+
+    class Kind(models.TextChoices):
+        CRYPTO = "crypto", _("Crypto")
+        FIAT = "fiat", _("Fiat")
+
+    id = models.SmallAutoField(primary_key=True)
+    code = models.CharField(_("code"), max_length=12, unique=True)
+    name = models.CharField(_("name"), max_length=64)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
+    scale = models.PositiveSmallIntegerField(_("digits behind the point"))
+    symbol = models.CharField(_("symbol"), max_length=8, blank=True, default="")
+    sort = models.PositiveSmallIntegerField(_("order"), default=100)
+    is_enabled = models.BooleanField(_("switched on"), default=True)
+
+    class Meta:
+        ordering = ("sort", "code")
+        verbose_name = _("currency")
+        verbose_name_plural = _("currencies")
+        constraints = (
+            models.CheckConstraint(condition=models.Q(scale__lte=18), name="currency_scale_at_most_18"),
+            models.CheckConstraint(condition=models.Q(kind__in=["crypto", "fiat"]), name="currency_kind"),
+        )
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Network(Versioned):
+    """Where a crypto currency lives: a chain, or a token contract on one."""
+
+    class Environment(models.TextChoices):
+        MAINNET = "mainnet", _("Main network")
+        TESTNET = "testnet", _("Test network")
+        REGTEST = "regtest", _("Local development network")
+
+    code = models.CharField(_("code"), max_length=24, unique=True)
+    title = models.CharField(_("title"), max_length=64)
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="networks", verbose_name=_("currency"))
+    environment = models.CharField(_("environment"), max_length=8, choices=Environment.choices)
+    confirmations = models.PositiveIntegerField(_("confirmations before credit"), default=12)
+    explorer_url = models.CharField(
+        _("explorer link"), max_length=200, blank=True, default="", help_text=_("with {tx} for the hash")
+    )
+    is_enabled = models.BooleanField(_("switched on"), default=True)
+
+    class Meta:
+        ordering = ("code",)
+        verbose_name = _("network")
+        verbose_name_plural = _("networks")
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Pair(Versioned):
+    """Two currencies that are exchanged for each other, and how exact their price is."""
+
+    base = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("base currency"))
+    quote = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("quote currency"))
+    price_scale = models.PositiveSmallIntegerField(_("digits of the price"), default=8)
+    is_enabled = models.BooleanField(_("switched on"), default=True)
+
+    class Meta:
+        ordering = ("base__sort", "quote__sort")
+        verbose_name = _("pair")
+        verbose_name_plural = _("pairs")
+        constraints = (
+            models.UniqueConstraint(fields=("base", "quote"), name="pair_once"),
+            models.CheckConstraint(condition=~models.Q(base=models.F("quote")), name="pair_of_two"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.base}/{self.quote}"
+
+
+class Provider(Versioned):
+    """An outside system: its adapter, settings, encrypted credentials, switch and health."""
+
+    class Kind(models.TextChoices):
+        PAYMENT = "payment", _("Payment provider")
+        EXCHANGE = "exchange", _("Exchange provider")
+        VERIFICATION = "verification", _("Verification provider")
+
+    class HealthState(models.TextChoices):
+        UNKNOWN = "unknown", _("Not checked")
+        OK = "ok", _("Healthy")
+        BAD = "bad", _("Unhealthy")
+
+    code = models.CharField(_("code"), max_length=32, unique=True)
+    title = models.CharField(_("title"), max_length=64)
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
+    adapter = models.CharField(_("adapter"), max_length=32)
+    environment = models.CharField(_("environment"), max_length=16, default="test")
+    settings = models.JSONField(_("settings"), default=dict, blank=True, encoder=DjangoJSONEncoder)
+    credentials_secret = EncryptedTextField(_("credentials"), blank=True, default="")
+    is_enabled = models.BooleanField(_("switched on"), default=False)
+    priority = models.PositiveSmallIntegerField(_("priority"), default=100, help_text=_("lowest first"))
+    health = models.CharField(
+        _("health"), max_length=8, choices=HealthState.choices, default=HealthState.UNKNOWN
+    )
+    health_detail = models.CharField(_("health detail"), max_length=300, blank=True, default="")
+    health_at = models.DateTimeField(_("health checked"), null=True, blank=True)
+
+    class Meta:
+        ordering = ("priority", "code")
+        verbose_name = _("provider")
+        verbose_name_plural = _("providers")
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The decrypted credentials. Never shown, never logged."""
+        return json.loads(self.credentials_secret) if self.credentials_secret else {}
+
+
+class Switch(Versioned):
+    """A kill switch of one operation (``deposit``, ``withdrawal``, ``registration`` ...)."""
+
+    code = models.CharField(_("operation"), max_length=32, unique=True)
+    title = models.CharField(_("title"), max_length=64)
+    is_on = models.BooleanField(_("switched on"), default=True)
+    reason = models.CharField(_("reason"), max_length=300, blank=True, default="")
+
+    class Meta:
+        ordering = ("code",)
+        verbose_name = _("switch")
+        verbose_name_plural = _("switches")
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class AuditEntry(ActorStamp):
+    """One act: who, from where, what, before and after. Append-only in the database."""
+
+    at = models.DateTimeField(_("when"), db_index=True)
+    verb = models.CharField(_("act"), max_length=64)
+    object_type = models.CharField(_("object"), max_length=64)
+    object_id = models.CharField(_("object id"), max_length=64)
+    object_label = models.CharField(_("object label"), max_length=254, blank=True, default="")
+    before = models.JSONField(_("before"), null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(_("after"), null=True, encoder=DjangoJSONEncoder)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    ip = models.GenericIPAddressField(_("address"), null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit")
+        indexes = (
+            models.Index(fields=("object_type", "object_id", "-id"), name="audit_by_object"),
+            models.Index(fields=("actor_kind", "actor_id", "-id"), name="audit_by_actor"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.object_label or self.object_id}"
+
+
+class IdempotencyRecord(models.Model):
+    """The stored answer of one money-moving request: same key and body, same answer."""
+
+    owner_id = models.BigIntegerField()
+    endpoint = models.CharField(max_length=64)
+    key = models.CharField(max_length=255)
+    body_hash = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField()
+    content_type = models.CharField(max_length=64)
+    body = models.BinaryField()
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("owner_id", "endpoint", "key"), name="idempotency_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} {self.key}"
+
+
+class OutboxEvent(models.Model):
+    """Something that happened, written in the transaction that made it happen.
+
+    ``notification`` reads it and tells the outside. ``payload`` is the body as clients see it.
+    """
+
+    kind = models.CharField(max_length=64)
+    owner_id = models.BigIntegerField(null=True)
+    subject_type = models.CharField(max_length=32)
+    subject_id = models.UUIDField()
+    callback_url = models.TextField(blank=True, default="")
+    payload = models.JSONField(encoder=DjangoJSONEncoder)
+    created_at = models.DateTimeField()
+    dispatched_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=("id",), name="outbox_waiting", condition=models.Q(dispatched_at__isnull=True)
+            ),
+            models.Index(fields=("subject_type", "subject_id", "id"), name="outbox_by_subject"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject_id}"
+
+
+class ScheduleRun(models.Model):
+    """When a schedule was last put on its queue and when it last ended: one row a schedule."""
+
+    name = models.CharField(_("schedule"), max_length=64, primary_key=True)
+    enqueued_at = models.DateTimeField(_("enqueued"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    error = models.TextField(_("error"), blank=True, default="")
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedules")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a worker cluster: written by a task that the cluster itself ran."""
+
+    cluster = models.CharField(_("cluster"), max_length=32, primary_key=True)
+    at = models.DateTimeField(_("last sign of life"))
+
+    class Meta:
+        ordering = ("cluster",)
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+
+    def __str__(self) -> str:
+        return self.cluster
+

@@ -1,0 +1,248 @@
+"""The one order table, its history, its approvals, and the policies that rule it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kauri.account.models import CustomerGroup, User
+from kauri.common import clock, ids
+from kauri.common.models import FINITE, ActorStamp, MoneyField
+from kauri.core.models import Currency, Versioned
+from kauri.order_core.states import OrderStatus, OrderType
+
+
+class Order(models.Model):
+    """A customer's request that moves money. ``status`` is written by ``machine.py`` only.
+
+    ``amount_in`` is what the customer gives (fee inside), ``amount_out`` what they get; both are
+    exact at their currency's scale. A deposit gives from outside and gets a balance; a withdrawal
+    gives from the balance and gets outside.
+    """
+
+    class Source(models.TextChoices):
+        API = "api", _("API")
+        TELEGRAM = "telegram", _("Telegram")
+        BACK_OFFICE = "backoffice", _("Back office")
+        PROVIDER = "provider", _("Provider")
+
+    public_id = models.UUIDField(_("order id"), default=ids.uuid7, unique=True, editable=False)
+    type = models.CharField(_("type"), max_length=20, choices=OrderType.choices)
+    sub_type = models.CharField(_("sub type"), max_length=20, blank=True, default="GATEWAY")
+    owner = models.ForeignKey(User, models.PROTECT, related_name="orders", verbose_name=_("customer"))
+    status = models.CharField(_("status"), max_length=40, choices=OrderStatus.choices, default=OrderStatus.NEW)
+    currency_in = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency given"))
+    amount_in = MoneyField(_("amount given"))
+    currency_out = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency got"))
+    amount_out = MoneyField(_("amount got"))
+    fee = MoneyField(_("fee"), default=Decimal(0))
+    fee_currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("fee currency"))
+    external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
+    callback_url = models.TextField(_("callback"), blank=True, default="")
+    comment = models.CharField(_("comment"), max_length=500, blank=True, default="")
+    additional_info = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
+    source = models.CharField(_("source"), max_length=12, choices=Source.choices)
+    ip = models.GenericIPAddressField(_("address"), null=True)
+    user_agent = models.CharField(_("device"), max_length=300, blank=True, default="")
+    explanation = models.JSONField(
+        _("rules looked at"), default=dict, blank=True, encoder=DjangoJSONEncoder
+    )
+    created_at = models.DateTimeField(_("created"), default=clock.now)
+    updated_at = models.DateTimeField(_("changed"), default=clock.now)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(amount_in__gt=0, amount_out__gt=0, fee__gte=0)
+                & models.Q(amount_in__lt=FINITE, amount_out__lt=FINITE, fee__lt=FINITE),
+                name="order_amounts",
+            ),
+            models.CheckConstraint(condition=models.Q(status__in=OrderStatus.values), name="order_status_known"),
+            models.CheckConstraint(condition=models.Q(type__in=OrderType.values), name="order_type_known"),
+            models.UniqueConstraint(
+                fields=("owner", "type", "external_id"),
+                condition=~models.Q(external_id=""),
+                name="order_external_id_once",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("owner", "-created_at", "-id"), name="order_history"),
+            models.Index(fields=("type", "status", "id"), name="order_queue"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+
+class Transition(ActorStamp):
+    """One move of an order: from, to, who, when, why. Append-only; ``machine.py`` writes it."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="transitions", verbose_name=_("order"))
+    from_status = models.CharField(_("from"), max_length=40, blank=True, choices=OrderStatus.choices)
+    to_status = models.CharField(_("to"), max_length=40, choices=OrderStatus.choices)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    at = models.DateTimeField(_("when"), default=clock.now)
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name = _("order move")
+        verbose_name_plural = _("order moves")
+
+    def __str__(self) -> str:
+        return f"{self.from_status} → {self.to_status}"
+
+
+class Approval(models.Model):
+    """An order's wait for people: which rules sent it here, who took it, how it ended."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Waits")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Rejected")
+        WITHDRAWN = "withdrawn", _("Withdrawn by the customer")
+
+    order = models.OneToOneField(Order, models.PROTECT, related_name="approval", verbose_name=_("order"))
+    rules = models.JSONField(_("rules that sent it here"), default=list, encoder=DjangoJSONEncoder)
+    needed = models.PositiveSmallIntegerField(_("approvals needed"), default=1)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
+    taken_by = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("taken by")
+    )
+    taken_at = models.DateTimeField(_("taken"), null=True, blank=True)
+    created_at = models.DateTimeField(_("since"), default=clock.now)
+    decided_at = models.DateTimeField(_("decided"), null=True)
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name = _("approval")
+        verbose_name_plural = _("approvals")
+        indexes = (
+            models.Index(fields=("created_at",), name="approval_queue", condition=models.Q(state="pending")),
+        )
+
+    def __str__(self) -> str:
+        return str(self.order)
+
+
+class ApprovalVote(ActorStamp):
+    """One operator's decision on one approval; an operator decides once."""
+
+    class Decision(models.TextChoices):
+        APPROVE = "approve", _("Approve")
+        REJECT = "reject", _("Reject")
+
+    approval = models.ForeignKey(Approval, models.PROTECT, related_name="votes")
+    decision = models.CharField(_("decision"), max_length=8, choices=Decision.choices)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    at = models.DateTimeField(_("when"), default=clock.now)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("approval", "actor_kind", "actor_id"), name="approval_vote_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.actor_label}: {self.decision}"
+
+
+class OrderNote(ActorStamp):
+    """What an operator wrote about an order, for the other operators."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="notes")
+    text = models.TextField(_("note"))
+    at = models.DateTimeField(_("when"), default=clock.now)
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name = _("note")
+        verbose_name_plural = _("notes")
+
+    def __str__(self) -> str:
+        return self.text[:60]
+
+
+class Policy(Versioned):
+    """The switch, limits and fees of one operation at one scope. An empty field says nothing.
+
+    Each field is resolved on its own from the most specific row that sets it: user over group over
+    account type over everyone; with a currency over without.
+    """
+
+    operation = models.CharField(_("operation"), max_length=20, choices=OrderType.choices)
+    currency = models.ForeignKey(
+        Currency, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("currency")
+    )
+    user = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="policies", verbose_name=_("customer")
+    )
+    group = models.ForeignKey(
+        CustomerGroup, models.PROTECT, null=True, blank=True, related_name="policies", verbose_name=_("group")
+    )
+    account_type = models.CharField(
+        _("account type"), max_length=8, blank=True, default="", choices=User.AccountType.choices
+    )
+    enabled = models.BooleanField(_("switched on"), null=True, blank=True)
+    min_amount = MoneyField(_("minimum"), null=True, blank=True)
+    max_amount = MoneyField(_("maximum"), null=True, blank=True)
+    daily_amount = MoneyField(_("limit a day"), null=True, blank=True)
+    monthly_amount = MoneyField(_("limit in 30 days"), null=True, blank=True)
+    daily_count = models.PositiveIntegerField(_("orders a day"), null=True, blank=True)
+    fee_percent = models.DecimalField(_("fee, %"), max_digits=7, decimal_places=4, null=True, blank=True)
+    fee_fixed = MoneyField(_("fixed fee"), null=True, blank=True)
+    fee_min = MoneyField(_("least fee"), null=True, blank=True)
+    fee_max = MoneyField(_("greatest fee"), null=True, blank=True)
+    approval_above = MoneyField(_("operator approval above"), null=True, blank=True)
+    approvals_needed = models.PositiveSmallIntegerField(_("approvals needed"), null=True, blank=True)
+    required_level = models.PositiveSmallIntegerField(_("verification level needed"), null=True, blank=True)
+
+    class Meta:
+        ordering = ("operation", "currency__sort", "id")
+        verbose_name = _("policy")
+        verbose_name_plural = _("policies")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("operation", "currency", "user", "group", "account_type"),
+                name="policy_scope_once",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=True, group__isnull=True)
+                | models.Q(user__isnull=True, account_type="")
+                | models.Q(group__isnull=True, account_type=""),
+                name="policy_one_scope",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(approvals_needed__isnull=True)
+                | models.Q(approvals_needed__gte=1, approvals_needed__lte=3),
+                name="policy_approvals_needed",
+            ),
+        )
+
+    def __str__(self) -> str:
+        scope = self.user or self.group or self.account_type or _("everyone")
+        return f"{self.get_operation_display()}, {self.currency or _('every currency')}, {scope}"
+
+
+POLICY_FIELDS: tuple[str, ...] = (
+    "enabled",
+    "min_amount",
+    "max_amount",
+    "daily_amount",
+    "monthly_amount",
+    "daily_count",
+    "fee_percent",
+    "fee_fixed",
+    "fee_min",
+    "fee_max",
+    "approval_above",
+    "approvals_needed",
+    "required_level",
+)

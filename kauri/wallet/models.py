@@ -1,0 +1,44 @@
+"""Deposit addresses: derived from an extended public key, never shared, never reused."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kauri.account.models import User
+from kauri.common import clock
+from kauri.core.models import Currency, Network, Provider
+
+
+class DepositAddress(models.Model):
+    """An address made ahead (no owner yet) or given to one customer for ever."""
+
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
+    network = models.ForeignKey(Network, models.PROTECT, related_name="+", verbose_name=_("network"))
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
+    address = models.CharField(_("address"), max_length=128)
+    index = models.PositiveBigIntegerField(_("derivation index"))
+    user = models.ForeignKey(
+        User, models.PROTECT, null=True, related_name="deposit_addresses", verbose_name=_("customer")
+    )
+    callback_url = models.TextField(_("callback"), blank=True, default="")
+    external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
+    created_at = models.DateTimeField(_("made"), default=clock.now)
+    assigned_at = models.DateTimeField(_("given out"), null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("deposit address")
+        verbose_name_plural = _("deposit addresses")
+        constraints = (
+            models.UniqueConstraint(fields=("provider", "address"), name="deposit_address_once"),
+            models.UniqueConstraint(fields=("provider", "index"), name="deposit_address_index_once"),
+        )
+        indexes = (
+            models.Index(
+                fields=("provider", "id"), name="deposit_address_spare", condition=models.Q(user__isnull=True)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.address
