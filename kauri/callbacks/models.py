@@ -41,6 +41,7 @@ class InboundCallback(models.Model):
         ordering = ("-id",)
         verbose_name = _("callback")
         verbose_name_plural = _("callbacks")
+        permissions = (("replay_inboundcallback", "Can replay callbacks"),)
         indexes = (
             models.Index(fields=("provider_code", "-id"), name="callback_by_provider"),
             models.Index(

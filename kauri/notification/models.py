@@ -47,6 +47,7 @@ class Delivery(models.Model):
         ordering = ("-id",)
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
+        permissions = (("redeliver_delivery", "Can send deliveries again"),)
         indexes = (
             models.Index(
                 fields=("next_attempt_at",), name="delivery_due", condition=models.Q(state="waiting")

@@ -58,6 +58,7 @@ class Order(models.Model):
         ordering = ("-id",)
         verbose_name = _("order")
         verbose_name_plural = _("orders")
+        permissions = (("note_order", "Can write notes on orders"),)
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(amount_in__gt=0, amount_out__gt=0, fee__gte=0)

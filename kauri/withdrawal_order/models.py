@@ -26,6 +26,10 @@ class WithdrawalDetail(models.Model):
     class Meta:
         verbose_name = _("withdrawal")
         verbose_name_plural = _("withdrawals")
+        permissions = (
+            ("approve_withdrawaldetail", "Can approve withdrawals"),
+            ("reject_withdrawaldetail", "Can reject withdrawals"),
+        )
 
     def __str__(self) -> str:
         return str(self.order)
