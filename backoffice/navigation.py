@@ -1,21 +1,252 @@
-"""The sidebar: the modules, in the words of the house."""
+"""The sidebar, its counts, and the search by id: the modules, in the words of the house."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Count, Model, QuerySet, Value
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from unfold.dataclasses import SearchResult
+
+from kauri.account.models import User
+from kauri.callbacks.models import InboundCallback
+from kauri.common.admin import page_url, searched, short
+from kauri.notification.models import Delivery
+from kauri.order_core.models import Approval, Order
+from kauri.order_core.states import OrderType
+from kauri.payment_provider.models import Payin, Payout
+from kauri.wallet.models import DepositAddress
+
+_FOUND_AT_MOST = 5
 
 
 def environment(request: HttpRequest) -> list[str] | None:
     """The badge that says that this is not the real thing."""
     del request
-    return {"demo": [str(_("Demo")), "warning"], "dev": [str(_("Development")), "info"]}.get(settings.KAURI.env)
+    return {
+        "demo": [str(_("Demo")), "warning"],
+        "dev": [str(_("Development")), "info"],
+        "test": [str(_("Test")), "info"],
+    }.get(settings.KAURI.env)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kind of work that waits for people: whose it is, and where its rows are."""
+
+    name: str
+    permission: str
+    rows: Callable[[], QuerySet[Any]]
+
+
+#: What waits, cheapest to count from a partial index each.
+WORK: tuple[Work, ...] = (
+    Work(
+        "approvals",
+        "withdrawal_order.view_withdrawaldetail",
+        lambda: Approval.objects.filter(state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL),
+    ),
+    Work(
+        "payouts",
+        "payment_provider.view_payout",
+        lambda: Payout.objects.filter(state=Payout.State.UNKNOWN),
+    ),
+    Work(
+        "payins",
+        "payment_provider.view_payin",
+        lambda: Payin.objects.filter(state__in=[Payin.State.UNMATCHED, Payin.State.ALARM]),
+    ),
+    Work(
+        "callbacks",
+        "callbacks.view_inboundcallback",
+        lambda: InboundCallback.objects.filter(state=InboundCallback.State.FAILED),
+    ),
+    Work(
+        "deliveries",
+        "notification.view_delivery",
+        lambda: Delivery.objects.filter(state=Delivery.State.DEAD),
+    ),
+)
+
+
+def waiting(request: HttpRequest) -> dict[str, int]:
+    """How much of each kind of work waits, for what this operator may see. One query, once a request."""
+    known = getattr(request, "_kauri_waiting", None)
+    if known is not None:
+        return known
+    allowed = [work for work in WORK if request.user.has_perm(work.permission)]
+    counts = dict.fromkeys((work.name for work in allowed), 0)
+    if allowed:
+        parts = [
+            work.rows().order_by().annotate(work=Value(work.name)).values("work").annotate(rows=Count("pk"))
+            for work in allowed
+        ]
+        counts |= {row["work"]: row["rows"] for row in parts[0].union(*parts[1:], all=True)}
+    request._kauri_waiting = counts  # type: ignore[attr-defined]
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """One link of the sidebar."""
+
+    title: str | Promise
+    icon: str
+    model: str
+    query: str = ""
+    work: str = ""
+    permission: str = ""
+
+    @property
+    def needed(self) -> str:
+        app, _dot, name = self.model.partition(".")
+        return self.permission or f"{app}.view_{name}"
+
+    def link(self) -> str:
+        return reverse(f"admin:{self.model.replace('.', '_')}_changelist") + self.query
+
+
+GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
+    (
+        _("Work"),
+        False,
+        (
+            Screen(
+                _("Withdrawals to approve"),
+                "approval",
+                "withdrawal_order.withdrawaldetail",
+                "?queue=waiting",
+                work="approvals",
+            ),
+            Screen(_("Payouts"), "call_made", "payment_provider.payout", work="payouts"),
+            Screen(_("Payins"), "call_received", "payment_provider.payin", work="payins"),
+        ),
+    ),
+    (
+        _("Customers and orders"),
+        False,
+        (
+            Screen(_("Customers"), "group", "account.user"),
+            Screen(_("Orders"), "receipt_long", "order_core.order"),
+            Screen(_("Deposit addresses"), "qr_code_2", "wallet.depositaddress"),
+            Screen(_("Payment links"), "link", "wallet.paymentlink"),
+        ),
+    ),
+    (
+        _("Books"),
+        True,
+        (
+            Screen(_("Ledger accounts"), "account_balance", "balance.ledgeraccount"),
+            Screen(_("Transfers"), "swap_horiz", "balance.transfer"),
+            Screen(_("Entries"), "list_alt", "balance.entry"),
+            Screen(_("Holds"), "lock_clock", "balance.hold"),
+            Screen(_("Self-checks"), "fact_check", "balance.selfcheck"),
+            Screen(_("Reports"), "description", "report.reportrun"),
+        ),
+    ),
+    (
+        _("In and out"),
+        True,
+        (
+            Screen(_("Callbacks"), "move_to_inbox", "callbacks.inboundcallback", work="callbacks"),
+            Screen(_("Webhooks and messages"), "outbox", "notification.delivery", work="deliveries"),
+            Screen(_("Provider balances"), "savings", "payment_provider.providerbalancesnapshot"),
+        ),
+    ),
+    (
+        _("Settings"),
+        True,
+        (
+            Screen(_("Policies"), "tune", "order_core.policy"),
+            Screen(_("Switches"), "toggle_on", "core.switch"),
+            Screen(_("Providers"), "hub", "core.provider"),
+            Screen(_("Currencies"), "paid", "core.currency"),
+            Screen(_("Networks"), "lan", "core.network"),
+            Screen(_("Pairs"), "currency_exchange", "core.pair"),
+            Screen(_("Customer groups"), "diversity_3", "account.customergroup"),
+        ),
+    ),
+    (
+        _("Trust"),
+        True,
+        (
+            Screen(_("Audit"), "policy", "core.auditentry"),
+            Screen(_("Sign-ins"), "login", "account.signin"),
+            Screen(_("Operators"), "badge", "account.user", "?who=operators", permission="auth.view_group"),
+            Screen(_("Roles"), "admin_panel_settings", "auth.group"),
+            Screen(_("Workers"), "monitor_heart", "core.heartbeat"),
+            Screen(_("Schedules"), "schedule", "core.schedulerun"),
+        ),
+    ),
+)
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of links; each is shown to those who may open it."""
-    del request
-    return []
+    counts = waiting(request)
+    desk = {"title": _("Desk"), "icon": "space_dashboard", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"title": "", "items": [desk]}]
+    for title, collapsible, screens in GROUPS:
+        items = [_item(request, screen, counts) for screen in screens if request.user.has_perm(screen.needed)]
+        if items:
+            groups.append({"title": title, "collapsible": collapsible, "separator": True, "items": items})
+    return groups
+
+
+def _item(request: HttpRequest, screen: Screen, counts: dict[str, int]) -> dict[str, Any]:
+    link = screen.link()
+    path, _mark, query = link.partition("?")
+    here = request.path.startswith(path)
+    if screen.model == "account.user":
+        here = here and (request.GET.get("who") == "operators") == bool(query)
+    item = {"title": screen.title, "icon": screen.icon, "link": link, "active": lambda _request: here}
+    if counts.get(screen.work):
+        item |= {"badge": counts[screen.work], "badge_variant": "danger", "badge_style": "solid"}
+    return item
+
+
+#: What the palette looks up: the model, its icon, and the lookups with the kind of value each takes.
+_IDS: tuple[tuple[type[Model], str, dict[str, str]], ...] = (
+    (Order, "receipt_long", {"public_id": "uuid", "external_id": "text", "withdrawal__destination": "text"}),
+    (User, "person", {"email": "lower", "public_id": "uuid"}),
+    (Payin, "call_received", {"transaction": "text", "reference": "text"}),
+    (Payout, "call_made", {"provider_reference": "text", "public_id": "uuid"}),
+    (DepositAddress, "qr_code_2", {"address": "text"}),
+)
+
+
+def find(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Rows named by exactly ``term``: ids, e-mails, addresses, hashes, as far as the operator may see."""
+    results: list[SearchResult] = []
+    for model, icon, lookups in _IDS:
+        if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):
+            results += _found(_visible(request, model), icon, lookups, term)
+    return results
+
+
+def _visible(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
+    rows = model._default_manager.order_by("-pk")
+    if model is User and not request.user.has_perm("auth.view_group"):
+        return rows.filter(is_staff=False)
+    return rows
+
+
+def _found(rows: QuerySet[Any], icon: str, lookups: dict[str, str], term: str) -> Iterable[SearchResult]:
+    seen: set[int] = set()
+    for lookup, kind in lookups.items():
+        value = searched(term, kind)
+        if value is None:
+            continue
+        for row in rows.filter(**{lookup: value})[:_FOUND_AT_MOST]:
+            if row.pk not in seen:
+                seen.add(row.pk)
+                title = short(row.public_id) if isinstance(row, Order) else str(row)
+                yield SearchResult(
+                    title=title, description=str(row._meta.verbose_name), link=page_url(row), icon=icon
+                )

@@ -5,4 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-urlpatterns = [path("", admin.site.urls)]
+from backoffice import health
+from backoffice.api import api
+
+urlpatterns = [
+    path("healthz", health.live),
+    path("readyz", health.ready),
+    path("metrics", health.metrics),
+    path("api/v1/", api.urls),
+    path("", admin.site.urls),
+]
+handler404 = "backoffice.health.not_found"

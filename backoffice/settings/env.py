@@ -197,3 +197,21 @@ def load() -> Settings:
             name = variable_name(where) if where in Settings.model_fields else where
             lines.append(f"{name}: {fault['msg']}".removeprefix(": "))
         sys.exit("Wrong settings:\n  " + "\n  ".join(lines))
+
+
+def example() -> str:
+    """The text of ``.env.example``: every variable with its meaning and default."""
+    lines = ["# Every setting of Kauri. Made by `manage.py env_example`; values shown are the defaults.", ""]
+    for field, info in Settings.model_fields.items():
+        default = info.get_default(call_default_factory=True)
+        if info.is_required():
+            shown = ""
+        elif isinstance(default, list):
+            shown = ",".join(default)
+        elif isinstance(default, Path):
+            shown = str(default.relative_to(ROOT))
+        else:
+            shown = str(default).lower() if isinstance(default, bool) else str(default)
+        need = " Required." if info.is_required() else ""
+        lines += [f"# {info.description}{need}", f"{variable_name(field)}={shown}", ""]
+    return "\n".join(lines)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LONG_STEP_SECONDS = 1.0
 
 
-class Problem(Exception):
+class SetupError(Exception):
     """Something a person must solve. Its text is the one line they are shown; there is no traceback."""
 
 

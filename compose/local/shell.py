@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from compose.local import places
-from compose.local.console import Problem
+from compose.local.console import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,11 +78,11 @@ def must(
     log: Path | None = None,
     timeout: float | None = None,
 ) -> None:
-    """Like ``attempt``, but a failure is a Problem: ``what`` failed, and the end of the log."""
+    """Like ``attempt``, but a failure is a SetupError: ``what`` failed, and the end of the log."""
     if not attempt(argv, env=env, log=log, timeout=timeout):
         sink = log or places.SETUP_LOG
         message = f"{what} failed; the whole story is in {sink.relative_to(places.ROOT)}:\n{tail(sink)}"
-        raise Problem(message)
+        raise SetupError(message)
 
 
 def output(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = 60) -> str | None:

@@ -14,14 +14,15 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compose.local import shell
-from compose.local.console import Problem, say
+from compose.local.console import SetupError, say
+from compose.local.processes import born, children, end_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 QUICK_SECONDS = 15.0
@@ -46,6 +47,7 @@ class Member:
     retry_at: float = field(default=0.0)
 
     def alive(self) -> bool:
+        """Whether it runs (which says nothing of how well)."""
         return self.process is not None and self.process.poll() is None
 
 
@@ -65,7 +67,7 @@ class Supervisor:
         self._launch(member)
 
     def wait_ready(self, seconds: float) -> None:
-        """Wait until every member serves, restarting what dies meanwhile; a Problem when one doesn't get there."""
+        """Wait until every member serves, restarting what dies meanwhile; a SetupError when one doesn't get there."""
         deadline = time.monotonic() + seconds
         waiting = list(self.members)
         while waiting:
@@ -73,12 +75,12 @@ class Supervisor:
             waiting = [member for member in waiting if not (member.alive() and member.ready())]
             if waiting and time.monotonic() > deadline:
                 message = f"{waiting[0].name} did not come up in {seconds:.0f} s:\n{shell.tail(waiting[0].log)}"
-                raise Problem(message)
+                raise SetupError(message)
             time.sleep(0.2 if waiting else 0)
-        self.started_well = True
 
     def keep(self) -> None:
-        """Watch over the members until a signal's exception ends it."""
+        """Watch over the members, whatever they do, until a signal's exception ends it."""
+        self.started_well = True
         while True:
             self.tend()
             time.sleep(POLL_SECONDS)
@@ -109,10 +111,10 @@ class Supervisor:
         member.started = time.monotonic()
         try:
             member.process = member.start()
-        except Problem as problem:
+        except SetupError as error:
             if not self.started_well:
                 raise
-            self._plan_restart(member, str(problem))
+            self._plan_restart(member, str(error))
         self._write_record()
 
     def _bury(self, member: Member, now: float) -> None:
@@ -132,7 +134,7 @@ class Supervisor:
         member.retry_at = time.monotonic() + pause
         if member.deaths >= QUICK_DEATHS and not self.started_well:
             message = f"{reason}, for the third time:\n{shell.tail(member.log)}"
-            raise Problem(message)
+            raise SetupError(message)
         say(f"  !  {reason}; starting it again in {pause:.0f} s. Its log: {member.log}")
         if member.deaths == QUICK_DEATHS:
             say(shell.tail(member.log))
@@ -174,39 +176,6 @@ class Supervisor:
         new = self.record.with_suffix(".new")
         new.write_text(json.dumps(content, indent=1))
         new.rename(self.record)
-
-
-def born(pid: int) -> int:
-    """When a process started, in clock ticks since boot (with the pid: an identity); 0 if it is gone or a zombie."""
-    fields = _stat(pid)
-    return 0 if not fields or fields[0] == "Z" else int(fields[19])
-
-
-def children(pid: int) -> list[int]:
-    """The direct children of a process."""
-    return [other for other in _all_pids() if (fields := _stat(other)) and int(fields[1]) == pid]
-
-
-def end_session(leader: int, sign: signal.Signals) -> None:
-    """Signal everything in the session (and in the process group) that ``leader`` leads or led."""
-    shell.kill_group(leader, sign)
-    for pid in _all_pids():
-        fields = _stat(pid)
-        if fields and int(fields[3]) == leader and fields[0] != "Z":
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, sign)
-
-
-def _all_pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name: state, parent, group, session, …; empty when the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return []
 
 
 def _reason(code: int) -> str:

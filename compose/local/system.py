@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 from pathlib import Path
 
-from compose.local import debian
+from compose.local import debian, places, shell
 from compose.local.console import step, warn
 
 PDF_LIBRARIES = {
@@ -41,7 +40,7 @@ def browser() -> Path | None:
 
 def pdf_packages() -> list[str]:
     """The Debian packages that are missing for PDFs."""
-    missing = [package for library, package in PDF_LIBRARIES.items() if not _loads(library)]
+    missing = [PDF_LIBRARIES[library] for library in _lacking(list(PDF_LIBRARIES))]
     fonts = (font for folder in FONT_FOLDERS if folder.is_dir() for font in folder.rglob("*.[to]tf"))
     return missing if next(fonts, None) else [*missing, FONT_PACKAGE]
 
@@ -57,9 +56,8 @@ def _ensure(packages: list[str], title: str, consequence: str) -> None:
     warn(f"Missing {title}: {consequence} you run '{command}'")
 
 
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+def _lacking(libraries: list[str]) -> list[str]:
+    """Those that the environment's Python can't load (tried in a process of its own, which then forgets them)."""
+    probe = "import ctypes, sys\nfor name in sys.argv[1:]:\n try: ctypes.CDLL(name)\n except OSError: print(name)"
+    answer = shell.output([places.VENV_PYTHON, "-c", probe, *libraries])
+    return libraries if answer is None else answer.split()

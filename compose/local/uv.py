@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from compose.local import debian, places, shell
-from compose.local.console import Problem, step
+from compose.local.console import SetupError, step
 
 HOME = places.STATE / "uv"
 LOCK = places.LOCKS / "uv.txt"
+PIP_WHEELS = Path("/usr/share/python-wheels")
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -40,7 +41,7 @@ def _install() -> Path:
         if way() and shell.output([HOME / "bin" / "uv", "--version"]):
             return HOME / "bin" / "uv"
     message = "uv could not be installed: no working pip. Run 'sudo apt-get install -y python3-venv' and try again."
-    raise Problem(message)
+    raise SetupError(message)
 
 
 def _by_venv() -> bool:
@@ -57,11 +58,13 @@ def _by_debian_packages() -> bool:
 
 
 def _by_private_pip() -> bool:
-    """Debian's pip is a wheel in a package: unpack that package here and run the wheel as it is."""
+    """Debian's pip is a wheel in a package: take the machine's, or unpack that package here, and run the wheel as it is."""
     target = places.STATE / "pip"
-    if not debian.unpack(["python3-pip-whl"], target):
-        return False
-    wheels = sorted((target / "usr/share/python-wheels").glob("pip-*.whl"))
+    wheels = sorted(PIP_WHEELS.glob("pip-*.whl"))
+    if not wheels and debian.unpack(["python3-pip-whl"], target):
+        wheels = sorted((target / PIP_WHEELS.relative_to("/")).glob("pip-*.whl"))
     if not wheels:
         return False
-    return shell.attempt([sys.executable, wheels[-1] / "pip", "install", "--require-hashes", "--target", HOME, "-r", LOCK])
+    done = shell.attempt([sys.executable, wheels[-1] / "pip", "install", "--require-hashes", "--target", HOME, "-r", LOCK])
+    shutil.rmtree(target, ignore_errors=True)
+    return done

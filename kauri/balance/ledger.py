@@ -146,11 +146,16 @@ def release(
     actor: Actor,
     step: str = "release",
     reference: str = "",
+    extra_legs: Sequence[Leg] = (),
 ) -> Posted:
-    """Give ``amount`` of the order's hold back to the customer's available money."""
+    """Give ``amount`` of the order's hold back to the customer's available money.
+
+    ``extra_legs`` (balanced by themselves) book what the failed try has cost, in the same transfer.
+    """
     legs = [
         Leg(AccountKind.CUSTOMER_HELD, currency, -amount, customer_id=customer_id),
         Leg(AccountKind.CUSTOMER_AVAILABLE, currency, amount, customer_id=customer_id),
+        *extra_legs,
     ]
     return _settle(order_id, kind, legs, amount, actor, step, reference, None, take=False)
 

@@ -24,6 +24,17 @@ def enqueue(path: str, *args: str | int) -> None:
     async_task(path, *args, cluster=settings.KAURI.cluster_of(queue_of(path)), task_name=path)
 
 
+def enqueue_scheduled(name: str, path: str) -> None:
+    """Put the schedule ``name``'s task on its module's queue; how it ends is recorded under the name."""
+    async_task(
+        "kauri.core.tasks.run_scheduled",
+        name,
+        path,
+        cluster=settings.KAURI.cluster_of(queue_of(path)),
+        task_name=name,
+    )
+
+
 def enqueue_on(cluster: str, path: str, *args: str | int) -> None:
     """Put ``path(*args)`` on a named cluster (heartbeats)."""
     async_task(path, *args, cluster=cluster, task_name=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -226,7 +227,7 @@ class IdempotencyRecord(models.Model):
 class OutboxEvent(models.Model):
     """Something that happened, written in the transaction that made it happen.
 
-    ``notification`` reads it and tells the outside. ``payload`` is the body as clients see it.
+    ``notification`` reads it and tells the outside. ``body`` is exact JSON, as clients see it.
     """
 
     kind = models.CharField(max_length=64)
@@ -234,7 +235,7 @@ class OutboxEvent(models.Model):
     subject_type = models.CharField(max_length=32)
     subject_id = models.UUIDField()
     callback_url = models.TextField(blank=True, default="")
-    payload = models.JSONField(encoder=DjangoJSONEncoder)
+    body = models.TextField()
     created_at = models.DateTimeField()
     dispatched_at = models.DateTimeField(null=True)
 
@@ -249,6 +250,12 @@ class OutboxEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_id}"
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The body read back; amounts are Decimal."""
+        data: dict[str, Any] = json.loads(self.body, parse_float=Decimal)
+        return data
 
 
 class ScheduleRun(models.Model):

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from kauri.common import clock
+from kauri.common.exact_json import dumps
 from kauri.common.tasks import enqueue
 from kauri.core.models import OutboxEvent
 
@@ -26,7 +27,7 @@ def emit(
         subject_type=subject_type,
         subject_id=subject_id,
         callback_url=callback_url,
-        payload=payload,
+        body=dumps(payload).decode(),
         created_at=clock.now(),
     )
     enqueue("kauri.notification.tasks.outbox_dispatch", event.pk)

@@ -44,8 +44,6 @@ MOVES: Final[dict[OrderType, Moves]] = {
         S.NEW: frozenset({S.WAITING_FOR_CONFIRMATION, S.CLOSED, S.ERROR, S.EXPIRED, S.CANCELLED}),
         S.WAITING_FOR_CONFIRMATION: frozenset({S.CLOSED, S.ERROR, S.BLOCKED, S.EXPIRED}),
         S.BLOCKED: frozenset({S.CLOSED, S.ERROR}),
-        # The chain took the block back before credit, and later brought the same transfer again.
-        S.ERROR: frozenset({S.WAITING_FOR_CONFIRMATION}),
     },
     OrderType.WITHDRAWAL: {
         S.NEW: frozenset({S.WAITING_FOR_OPERATOR_CONFIRMATION, S.PAYMENT_IN_PROGRESS, S.CANCELLED, S.ERROR}),

@@ -19,9 +19,12 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar
+
+from kauri.common import clock
 
 
 class Direction(enum.StrEnum):
@@ -177,6 +180,8 @@ class RawCallback:
     headers: Mapping[str, str]  # lower-case names
     body: bytes
     remote_addr: str
+    #: When it came in: ages are judged by this, so that a stored call can be replayed later.
+    received_at: datetime = field(default_factory=clock.now)
 
 
 class EventKind(enum.StrEnum):

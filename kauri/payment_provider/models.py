@@ -96,6 +96,7 @@ class Payout(models.Model):
     lease_until = models.DateTimeField(_("taken until"), null=True)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, default="")
     answer = models.JSONField(_("provider's answer"), default=dict, encoder=DjangoJSONEncoder)
+    unknown_since = models.DateTimeField(_("unknown since"), null=True)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     sent_at = models.DateTimeField(_("sent"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)

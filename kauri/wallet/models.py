@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kauri.account.models import User
 from kauri.common import clock
+from kauri.common.models import MoneyField
 from kauri.core.models import Currency, Network, Provider
 
 
@@ -42,3 +43,26 @@ class DepositAddress(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class PaymentLink(models.Model):
+    """A payment page at a gateway. ``public_id`` is the reference that its callback names."""
+
+    public_id = models.UUIDField(unique=True, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="payment_links", verbose_name=_("customer"))
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
+    amount = MoneyField(_("amount"), null=True)
+    url = models.TextField(_("link"), blank=True, default="")
+    provider_reference = models.CharField(_("provider's id"), max_length=128, blank=True, default="")
+    callback_url = models.TextField(_("callback"), blank=True, default="")
+    external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
+    created_at = models.DateTimeField(_("made"), default=clock.now)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("payment link")
+        verbose_name_plural = _("payment links")
+
+    def __str__(self) -> str:
+        return str(self.public_id)

@@ -1,0 +1,29 @@
+# Kauri: 'make run' starts a demo, 'make test' tests everything. Both set up what they need, on a fresh machine too.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench openapi stop demo-reset clean backup restore send-tokens totp lock
+export ARGS FILE TO AMOUNT
+
+# any Python from 3.9 on starts the set-up, which then finds or brings the one that Kauri runs on
+FIND_PYTHON = for p in python3 /usr/bin/python3 python3.13 python3.12; do \
+	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then break; fi; p=; done; \
+	if [ -z "$$p" ]; then echo "kauri: no python3 (3.9 or later) here. Run 'sudo apt-get install -y python3 python3-venv'."; exit 1; fi
+
+help:  ## this list
+	@echo "Kauri. Commands:"; grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+run:  ## set up and start the demo: back office, API, callbacks, workers, test chain (Ctrl-C stops it)
+test:  ## set up, then run linters and all tests (ARGS="-k name -x" go to pytest)
+lint:  ## ruff, mypy, import-linter
+bench:  ## measure speed; writes bench/results.json
+openapi:  ## write the OpenAPI document anew
+stop:  ## stop a demo started elsewhere
+demo-reset:  ## forget the demo's data and start a new one
+backup:  ## save the database: make backup FILE=kauri.dump
+restore:  ## put a saved database back: make restore FILE=kauri.dump
+send-tokens:  ## send test USDT on the demo's chain: make send-tokens TO=0x... AMOUNT=25
+totp:  ## one-time codes of the demo's operators, now
+lock:  ## resolve dependencies anew and pin them by hash
+clean:  ## remove everything that running made (.kauri, .venv, caches)
+
+run test lint bench openapi stop demo-reset backup restore send-tokens totp lock clean:
+	@$(FIND_PYTHON); exec "$$p" -m compose.local $@

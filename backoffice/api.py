@@ -1,0 +1,129 @@
+"""The REST API's table of contents, and how every failure is answered."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from backoffice.auth import AUTH
+from kauri.account.api import router as account
+from kauri.balance.api import router as balance
+from kauri.common.api import ExactParser, ExactRenderer, error_response
+from kauri.common.errors import KauriError
+from kauri.core.api import router as core
+from kauri.deposit_order.api import router as deposit_order
+from kauri.deposit_order.body import deposit_object
+from kauri.order_core.api import OrderView, orders_router
+from kauri.withdrawal_order.api import router as withdrawal_order
+from kauri.withdrawal_order.body import withdrawal_object
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTION = """
+Money is exact: amounts are sent as strings or numbers and answered as JSON numbers written from
+their own digits; with `Accept: application/json; decimals=string` they are strings.
+
+**Signed requests (version 2)** carry `Key`, `Sign`, `Timestamp` (milliseconds) and `Nonce`.
+`Sign` is the hex HMAC-SHA256, under the key's secret, of
+`timestamp \\n nonce \\n METHOD \\n path \\n raw query \\n sha256hex(raw body)`. A nonce is used once.
+
+**Errors** are `{"status": "error", "error", "code", "detail", "field_errors", "request_id"}`; with
+`Accept: application/problem+json` they follow RFC 9457. `code` is stable.
+
+**Idempotency**: calls that move money take `Idempotency-Key` and `external_id`; the same key with
+the same body gets the first answer again, byte for byte.
+"""
+
+api = NinjaAPI(
+    title="Kauri API",
+    version="1",
+    description=DESCRIPTION,
+    openapi_url="/openapi.json",
+    docs_url="/docs",
+    auth=AUTH,
+    parser=ExactParser(),
+    renderer=ExactRenderer(),
+    urls_namespace="api",
+)
+
+api.add_router("", core)
+api.add_router("", account)
+api.add_router("", balance)
+api.add_router("", deposit_order)
+api.add_router("", withdrawal_order)
+api.add_router(
+    "",
+    orders_router(
+        {
+            "DEPOSIT": OrderView(deposit_object, ("deposit__payin",)),
+            "WITHDRAWAL": OrderView(withdrawal_object, ("withdrawal__payout", "withdrawal__network")),
+        }
+    ),
+)
+
+
+@api.exception_handler(KauriError)
+def on_refusal(request: HttpRequest, exc: KauriError) -> HttpResponse:
+    """A refusal with its code."""
+    return error_response(request, exc)
+
+
+@api.exception_handler(ValidationError)
+def on_invalid(request: HttpRequest, exc: ValidationError) -> HttpResponse:
+    """Name each field that is wrong."""
+    fields = {}
+    for fault in exc.errors:
+        where = [str(part) for part in fault["loc"] if part not in {"body", "query", "data", "path"}]
+        fields[".".join(where) or "body"] = str(fault["msg"])
+    return error_response(request, KauriError("validation_error", fields=fields))
+
+
+@api.exception_handler(AuthenticationError)
+def on_unauthenticated(request: HttpRequest, exc: AuthenticationError) -> HttpResponse:
+    """Neither a token nor a signed key."""
+    del exc
+    return error_response(request, KauriError("unauthenticated"))
+
+
+@api.exception_handler(Http404)
+def on_not_found(request: HttpRequest, exc: Http404) -> HttpResponse:
+    """No such thing."""
+    del exc
+    return error_response(request, KauriError("not_found"))
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, exc: HttpError) -> HttpResponse:
+    """What the framework itself refuses."""
+    return error_response(request, KauriError("validation_error", str(exc)))
+
+
+@api.exception_handler(RequestDataTooBig)
+def on_too_large(request: HttpRequest, exc: RequestDataTooBig) -> HttpResponse:
+    """A body over the limit."""
+    del exc
+    return error_response(request, KauriError("payload_too_large"))
+
+
+@api.exception_handler(Exception)
+def on_failure(request: HttpRequest, exc: Exception) -> HttpResponse:
+    """Our fault: logged with the request id; the client sees neither trace nor internals."""
+    code = "internal_error"
+    state = getattr(exc.__cause__, "sqlstate", None) if isinstance(exc, DatabaseError) else None
+    if isinstance(exc, OperationalError) and state in {"55P03", "40P01", "40001"}:
+        code = "conflict"  # somebody else holds the rows: nothing was done, try again
+    logger.exception("request failed", exc_info=exc)
+    return error_response(request, KauriError(code))
+
+
+def schema() -> dict[str, Any]:
+    """The OpenAPI document, as served and as kept in ``fixtures/openapi.json``."""
+    document = dict(api.get_openapi_schema(path_prefix="/api/v1/"))
+    document["servers"] = [{"url": "/"}]
+    return document

@@ -1,0 +1,66 @@
+"""Who is calling the API: an access token, or a signed request of an API key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja.security import HttpBearer
+from ninja.security.apikey import APIKeyHeader
+
+from kauri.account import api_keys, tokens
+from kauri.account.models import User
+from kauri.common import throttle
+from kauri.common.errors import KauriError
+
+class AccessTokenAuth(HttpBearer):
+    """``Authorization: Bearer <access token>``."""
+
+    openapi_scheme = "bearer"
+
+    def authenticate(self, request: HttpRequest, token: str) -> User:
+        claims = tokens.read(token)
+        user = User.objects.filter(pk=claims.user_id).first()
+        if user is None or user.token_epoch != claims.epoch:
+            raise KauriError("unauthenticated")
+        if not user.is_active:
+            raise KauriError("account_disabled")
+        return admitted(request, user)
+
+
+class SignedKeyAuth(APIKeyHeader):
+    """``Key`` and ``Sign`` with ``Timestamp`` and ``Nonce`` (signature version 2)."""
+
+    param_name = "Key"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
+        if not key:
+            return None
+        found = api_keys.authenticate(
+            key_text=key,
+            signature=request.headers.get("Sign", ""),
+            timestamp=request.headers.get("Timestamp", ""),
+            nonce=request.headers.get("Nonce", ""),
+            method=request.method or "",
+            path=str(getattr(request, "sent_path", request.path)),
+            query=str(request.META.get("QUERY_STRING", "")),
+            body=request.body,
+            ip=str(getattr(request, "client_ip", "")),
+        )
+        request.api_key = found  # type: ignore[attr-defined]
+        request.decimals_as_strings = found.decimals_as_strings  # type: ignore[attr-defined]
+        return admitted(request, found.user)
+
+
+def admitted(request: HttpRequest, user: User) -> User:
+    """Count the request against the account's rate; ``rate_limited`` when it is used up."""
+    limit = settings.KAURI.api_rate_per_minute
+    window = throttle.hit(f"api:{user.pk}", limit, 60)
+    request.rate_window = window  # type: ignore[attr-defined]
+    if window.exceeded:
+        raise KauriError("rate_limited")
+    return user
+
+
+AUTH: list[Any] = [AccessTokenAuth(), SignedKeyAuth()]

@@ -1,0 +1,81 @@
+"""What every installation starts with: read from ``fixtures/seed``, created where it is missing.
+
+What exists is left alone, so that nothing an operator has changed is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+
+from backoffice.settings.env import ROOT
+from kauri.account.models import CustomerGroup
+from kauri.common.locks import try_advisory
+from kauri.core.models import Currency, Network, Pair, Provider, Switch
+from kauri.order_core.models import Policy
+
+SEED = ROOT / "fixtures" / "seed"
+
+
+@transaction.atomic
+def load() -> dict[str, int]:
+    """Create what is missing; returns how many rows of each kind were made."""
+    if not try_advisory("defaults"):
+        return {}
+    return {
+        "currencies": _create(Currency, "currencies", ("code",)),
+        "networks": _create(Network, "networks", ("code",), currency=_currency),
+        "pairs": _create(Pair, "pairs", ("base", "quote"), base=_currency, quote=_currency),
+        "providers": _create(Provider, "providers", ("code",)),
+        "switches": _create(Switch, "switches", ("code",)),
+        "customer groups": _create(CustomerGroup, "groups", ("code",)),
+        "policies": _policies(),
+        "roles": _roles(),
+    }
+
+
+def _read(name: str) -> Any:
+    return json.loads((SEED / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _currency(code: str) -> Currency:
+    return Currency.objects.get(code=code)
+
+
+def _create(model: Any, name: str, key: tuple[str, ...], **convert: Any) -> int:
+    made = 0
+    for row in _read(name):
+        values = {field: convert[field](value) if field in convert else value for field, value in row.items()}
+        lookup = {field: values.pop(field) for field in key}
+        _, created = model.objects.get_or_create(**lookup, defaults=values)
+        made += created
+    return made
+
+
+def _policies() -> int:
+    # Policies have no natural key that an operator could not change: they come once, with the first load.
+    if Policy.history.exists():
+        return 0
+    rows = _read("policies")
+    for row in rows:
+        code = row.pop("currency")
+        values = {name: Decimal(value) if isinstance(value, str) and name != "operation" else value for name, value in row.items()}
+        Policy.objects.create(currency=_currency(code) if code else None, **values)
+    return len(rows)
+
+
+def _roles() -> int:
+    """Roles with their permissions; a role that exists keeps what an administrator gave it."""
+    made = 0
+    for name, permissions in _read("roles").items():
+        group, created = Group.objects.get_or_create(name=name)
+        if created:
+            made += 1
+            for dotted in permissions:
+                app, codename = dotted.split(".")
+                group.permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    return made

@@ -1,0 +1,175 @@
+"""``make run``: database, test chain, migrations, demo data, then Kauri's own processes, watched over until Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import signal
+import subprocess
+import sys
+
+from typing import IO, TYPE_CHECKING
+
+from compose.local import anvil, environment, leftovers, nodes, places, postgres, secret_file, shell, system
+from compose.local.console import SetupError, say, step
+from compose.local.demo_text import print_welcome
+from compose.local.supervisor import Member, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import FrameType
+
+STOP_ORDER = ("web", "callbacks", "scheduler", "worker-money", "worker-general", "anvil", "postgres")
+READY_SECONDS = 180.0
+WORKER_GRACE = 75.0  # a worker gives its cluster 60 s to finish what it holds
+LONGEST_LOG = 5_000_000
+GRANIAN = ("--interface", "wsgi", "--host", "127.0.0.1", "--blocking-threads", "1", "--no-ws", "--workers-kill-timeout", "5")
+
+
+class Stopped(BaseException):
+    """Someone asked us to stop (Ctrl-C, SIGTERM, the terminal's end)."""
+
+
+def run() -> int:
+    """Run the demo until told to stop. 0 after an orderly stop."""
+    places.ensure_state()
+    lock = take_lock()
+    leftovers.end_all()
+    ports = environment.Ports.chosen()
+    ports.must_be_free()
+    system.ensure_pdf()
+    nodes.ensure()
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, _stop_asked)
+    supervisor = Supervisor(places.RUN_FILE, STOP_ORDER)
+    try:
+        bring_up(supervisor, ports)
+        print_welcome(ports)
+        supervisor.keep()
+    except Stopped:
+        say("\nStopping ...")
+    finally:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, signal.SIG_IGN)
+        supervisor.stop()
+        lock.close()
+    say("Stopped. The data is kept in .kauri; 'make run' goes on from here.")
+    return 0
+
+
+def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
+    """Start everything in the order in which one needs the other, and wait until all of it serves."""
+    secrets = secret_file.load_or_make(places.SECRETS)
+    for log in places.LOGS.glob("*.log"):
+        _turn_over(log)
+    url = os.environ.get("DATABASE_URL", "")
+    if not url:
+        with step("PostgreSQL"):
+            server = postgres.Server(places.DEMO_DATABASE)
+            supervisor.start(_member("postgres", server.start, stop_signal=signal.SIGINT, grace=30))
+            url = server.url()
+    env = environment.demo(url, ports, secrets)
+    with step("Ethereum test chain"):
+        supervisor.start(_chain_node(ports.evm))
+        supervisor.wait_ready(60)
+        chain = [sys.executable, "-m", "compose.local.chain", "--rpc", env["KAURI_EVM_RPC_URL"], "--out", str(places.CHAIN_FILE)]
+        shell.must(chain, "Preparing the test chain", env=environment.base())
+    with step("migrations, defaults, demo data"):
+        commands = ["migrate", "defaults_load", "demo_load"]
+        prepare = [sys.executable, "-m", "compose.local.prepare", *commands]
+        shell.must(prepare, "Preparing the database", env=env, log=places.LOGS / "prepare.log")
+    with step("web, callbacks, scheduler, workers"):
+        for member in _kauri(env, environment.with_hot_key(env), ports):
+            supervisor.start(member)
+        supervisor.wait_ready(READY_SECONDS)
+
+
+def take_lock() -> IO[str]:
+    """The right to be the one demo of this checkout."""
+    lock = (places.STATE / "run.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        message = "Kauri already runs from this checkout: open it, or end it with 'make stop'."
+        raise SetupError(message) from None
+    return lock
+
+
+def _kauri(env: dict[str, str], signing: dict[str, str], ports: environment.Ports) -> list[Member]:
+    """Kauri's own processes."""
+    manage = [sys.executable, "manage.py"]
+    granian = [str(places.VENV_BIN / "granian"), *GRANIAN]
+    web = [*granian, "--port", str(ports.web), "--workers", "2", "backoffice.wsgi:application"]
+    callbacks = [*granian, "--port", str(ports.callbacks), "--workers", "1", "backoffice.callbacks_wsgi:application"]
+    return [
+        _program("web", web, env, ready=lambda: answers(ports.web, "/readyz")),
+        _program("callbacks", callbacks, env, ready=lambda: answers(ports.callbacks, "/healthz")),
+        _program("scheduler", [*manage, "scheduler"], env),
+        _program("worker-money", [*manage, "worker", "money"], signing, grace=WORKER_GRACE),
+        _program("worker-general", [*manage, "worker", "general"], env, grace=WORKER_GRACE),
+    ]
+
+
+def _chain_node(port: int) -> Member:
+    log = places.LOGS / "anvil.log"
+
+    def start() -> subprocess.Popen[bytes]:
+        return anvil.start(port, state=places.CHAIN_STATE, block_time=2, log=log)
+
+    return _member("anvil", start, ready=lambda: not environment.is_free(port))
+
+
+def _program(name: str, command: list[str], env: dict[str, str], *, ready: Callable[[], bool] = lambda: True, grace: float = 15) -> Member:
+    def start() -> subprocess.Popen[bytes]:
+        with _log(name).open("ab") as sink:
+            return subprocess.Popen(
+                command,
+                cwd=places.ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    return _member(name, start, ready=ready, grace=grace)
+
+
+def _member(
+    name: str,
+    start: Callable[[], subprocess.Popen[bytes]],
+    *,
+    ready: Callable[[], bool] = lambda: True,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    grace: float = 10,
+) -> Member:
+    return Member(name=name, start=start, log=_log(name), ready=ready, stop_signal=stop_signal, grace=grace)
+
+
+def _log(name: str) -> Path:
+    return places.LOGS / f"{name}.log"
+
+
+def _turn_over(log: Path) -> None:
+    """Keep one older log of each process, so that a demo left running for weeks fills no disk at its next start."""
+    if log.stat().st_size > LONGEST_LOG:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether the server on this port of 127.0.0.1 answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _stop_asked(_sign: int, _frame: FrameType | None) -> None:
+    raise Stopped

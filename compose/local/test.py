@@ -1,0 +1,92 @@
+"""``make test`` and its kin: the linters, the tests and the benchmarks, each against a database of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from compose.local import environment, nodes, places, postgres, secret_file, system
+from compose.local.console import say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+LINTERS = [
+    ["ruff", "check"],
+    ["ruff", "format", "--check"],
+    ["mypy"],
+    ["lint-imports"],
+]
+MIGRATIONS = ["python", "manage.py", "makemigrations", "--check", "--dry-run"]
+BROWSER_VARIABLE = "CHROMIUM_BIN"
+
+
+def test() -> int:
+    """Everything: linters, the migrations' check, then pytest, whose closing line is the last. The first failure's exit code is kept."""
+    nodes.ensure()
+    system.ensure_pdf()
+    browser = system.ensure_browser()
+    with throw_away(durable=False, name="test-pg") as env:
+        if browser:
+            env[BROWSER_VARIABLE] = str(browser)
+        failed = [(command, code) for command in [*LINTERS, MIGRATIONS] if (code := run(command, env))]
+        for command, code in failed:
+            say(f"  !  FAILED: {shlex.join(command)} (exit code {code})")
+        code = run(["pytest", *shlex.split(os.environ.get("ARGS", ""))], env)
+    return code or (failed[0][1] if failed else 0)
+
+
+def lint() -> int:
+    """The linters alone; they need no database."""
+    codes = [run(command, environment.base()) for command in LINTERS]
+    return max(codes)
+
+
+def bench() -> int:
+    """The benchmarks, on a database that is as safe as a real one."""
+    with throw_away(durable=True, name="bench-pg") as env:
+        return run(["python", "-m", "bench", *shlex.split(os.environ.get("ARGS", ""))], env)
+
+
+def openapi() -> int:
+    """Write the OpenAPI document anew."""
+    with throw_away(durable=False, name="test-pg") as env:
+        return run(["python", "manage.py", "openapi_export"], env)
+
+
+def run(command: list[str], env: dict[str, str]) -> int:
+    """Run one step with its output in view, and without standard input."""
+    say(f"\n$ {shlex.join(command)}")
+    program = places.VENV_PYTHON if command[0] == "python" else places.VENV_BIN / command[0]
+    return subprocess.run([str(program), *command[1:]], cwd=places.ROOT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+@contextmanager
+def throw_away(*, durable: bool, name: str) -> Iterator[dict[str, str]]:
+    """An environment with fresh secrets, an empty state folder and a new database of its own; all gone afterwards."""
+    places.ensure_state()
+    signal.signal(signal.SIGTERM, _interrupt)
+    data = places.STATE / name
+    server = postgres.Server(data, durable=durable, log=places.LOGS / f"{name}.log")
+    state = tempfile.mkdtemp(prefix="kauri-test-")
+    try:
+        # what a killed run left is in nobody's use once the lock is ours, which start() makes sure of
+        with step("a throw-away PostgreSQL"):
+            server.start(fresh=True)
+        yield environment.test(server.url(), state, secret_file.generate())
+    finally:
+        server.stop()
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _interrupt(_sign: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)

@@ -1,0 +1,68 @@
+"""The customer's balance."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from kauri.balance import selectors
+from kauri.common import clock
+from kauri.common.api import errors, require_scope
+from kauri.common.errors import KauriError
+
+router = Router(tags=["Account"])
+
+
+class BalanceOut(Schema):
+    """``balance[CUR][CUR]`` is the old form: ``total`` is what may be spent, ``reserved`` what is held."""
+
+    status: str = "success"
+    at: str = Field(..., examples=["2026-11-22T12:00:00Z"])
+    balance: dict[str, dict[str, Any]] = Field(
+        ...,
+        examples=[
+            {
+                "USDT": {
+                    "currency": "USDT",
+                    "available": 75.5,
+                    "held": 24.5,
+                    "USDT": {"total": 75.5, "reserved": 24.5},
+                }
+            }
+        ],
+    )
+
+
+@router.get(
+    "/user/balance",
+    response={200: BalanceOut, **errors("unauthenticated", "validation_error", "forbidden", "rate_limited")},
+    operation_id="balance_read",
+)
+def balance_read(
+    request: HttpRequest, at: datetime | None = Query(None, description="A past moment, ISO 8601.")
+) -> dict[str, Any]:
+    """Every currency's available and held money, now or as of a past moment."""
+    require_scope(request, "read")
+    now = clock.now()
+    if at is not None and (at.tzinfo is None or at > now):
+        raise KauriError("validation_error", fields={"at": "a past moment with its time zone"})
+    rows = selectors.customer_balances(request.auth.pk, at)  # type: ignore[attr-defined]
+    return {
+        "at": clock.iso(at or now),
+        "balance": {row.currency.code: _one(row) for row in rows},
+    }
+
+
+def _one(row: selectors.CustomerBalance) -> dict[str, Any]:
+    amounts: dict[str, Decimal] = {"total": row.available, "reserved": row.held}
+    return {
+        "currency": row.currency.code,
+        "available": row.available,
+        "held": row.held,
+        row.currency.code: amounts,
+    }

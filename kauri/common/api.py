@@ -1,0 +1,139 @@
+"""What every API answer shares: exact numbers, the error envelope, languages, idempotency."""
+
+from __future__ import annotations
+
+import json
+import logging
+from decimal import Decimal
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Schema
+from ninja.parser import Parser
+from ninja.renderers import BaseRenderer
+from pydantic import Field
+
+from kauri.common.errors import CODES, LANGUAGES, KauriError, text_for
+from kauri.common.exact_json import dumps
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON: Final = "application/problem+json"
+MAX_DEPTH: Final = 8
+
+
+class ErrorOut(Schema):
+    """Every refusal: words for people, a stable code for programs."""
+
+    status: str = Field("error", examples=["error"])
+    error: str = Field(..., examples=["The amount is below the minimum."])
+    code: str = Field(..., examples=["below_minimum"])
+    detail: str = Field("", examples=["the minimum is 5 USDT"])
+    field_errors: dict[str, str] = Field(default_factory=dict)
+    request_id: str = Field("", examples=["5f0c2a9b9d0c4c5e8a3b6d1e2f3a4b5c"])
+
+
+def errors(*codes: str) -> dict[int, type[ErrorOut]]:
+    """The ``response=`` entries of an operation that may answer with these codes."""
+    return {CODES[code].status: ErrorOut for code in codes}
+
+
+class ExactParser(Parser):
+    """JSON whose numbers reach the schemas as Decimal, from their own text."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            data = json.loads(request.body, parse_float=Decimal)
+        except (ValueError, RecursionError):
+            raise KauriError("validation_error", "the body is not JSON") from None
+        if not isinstance(data, dict):
+            raise KauriError("validation_error", "the body must be a JSON object")
+        if _depth(data) > MAX_DEPTH:
+            raise KauriError("validation_error", "the body is nested too deeply")
+        return data
+
+
+class ExactRenderer(BaseRenderer):
+    """JSON whose amounts are written from the Decimal's own digits, or as strings on request."""
+
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        del response_status
+        return dumps(data, as_strings=wants_strings(request))
+
+
+def wants_strings(request: HttpRequest) -> bool:
+    """``Accept: application/json; decimals=string``, or the API key's own setting."""
+    accept = request.headers.get("Accept", "").replace(" ", "")
+    return "decimals=string" in accept or bool(getattr(request, "decimals_as_strings", False))
+
+
+def language_of(request: HttpRequest) -> str:
+    """The first language of ``Accept-Language`` that we speak; the old ``ua`` reads as ``uk``."""
+    for part in request.headers.get("Accept-Language", "").split(","):
+        code = part.split(";")[0].strip().lower()[:2]
+        if code == "ua" or code in LANGUAGES:
+            return "uk" if code == "ua" else code
+    return "en"
+
+
+def error_response(request: HttpRequest, error: KauriError) -> HttpResponse:
+    """The error envelope, or RFC 9457 when the caller accepts it."""
+    text = text_for(error.code, language_of(request))
+    request_id = str(getattr(request, "request_id", ""))
+    body: dict[str, Any]
+    if PROBLEM_JSON in request.headers.get("Accept", ""):
+        content_type = PROBLEM_JSON
+        body = {
+            "type": f"urn:kauri:error:{error.code}",
+            "title": text,
+            "status": error.status,
+            "detail": error.detail or text,
+            "instance": f"urn:kauri:request:{request_id}",
+            "code": error.code,
+            "field_errors": error.fields,
+        }
+    else:
+        content_type = "application/json"
+        body = {
+            "status": "error",
+            "error": text,
+            "code": error.code,
+            "detail": error.detail,
+            "field_errors": error.fields,
+            "request_id": request_id,
+        }
+    response = HttpResponse(dumps(body), status=error.status, content_type=content_type)
+    if error.status == 401:  # noqa: PLR2004 - RFC 9110 asks for the header
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def require_scope(request: HttpRequest, scope: str) -> None:
+    """A key needs ``scope`` for this; an access token may do whatever its account may."""
+    key = getattr(request, "api_key", None)
+    if key is not None and scope not in key.scopes:
+        raise KauriError("forbidden", f"this key lacks the scope {scope}")
+
+
+def idempotency_key(request: HttpRequest) -> str:
+    """The header's key, quoted or bare; '' when absent. ``validation_error`` when malformed."""
+    value = request.headers.get("Idempotency-Key", "").strip()
+    if len(value) >= 2 and value[0] == value[-1] == '"':  # noqa: PLR2004 - two quotes
+        value = value[1:-1]
+    if len(value) > 200 or any(not 0x21 <= ord(char) <= 0x7E for char in value):  # noqa: PLR2004 - ASCII
+        raise KauriError("validation_error", fields={"Idempotency-Key": "at most 200 printable characters"})
+    return value
+
+
+def _depth(data: Any) -> int:
+    deepest, stack = 0, [(data, 1)]
+    while stack:
+        item, depth = stack.pop()
+        deepest = max(deepest, depth)
+        children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        stack.extend((child, depth + 1) for child in children)
+    return deepest
+
+

@@ -1,0 +1,331 @@
+"""Settings with author, reason and diff; the audit trail; signs of life."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from kauri.common.admin import (
+    EMPTY,
+    HouseAdmin,
+    ReadOnlyAdmin,
+    actor_of,
+    badge,
+    changes,
+    label_column,
+    raw,
+    when,
+    when_column,
+)
+from kauri.common.money import plain
+from kauri.core.audit import audit
+from kauri.core.models import AuditEntry, Currency, Heartbeat, Network, Pair, Provider, ScheduleRun, Switch
+
+_HISTORY_SHOWN = 100
+
+
+class SettingsForm(forms.ModelForm):
+    """A change of a setting says why."""
+
+    change_reason = forms.CharField(
+        label=_("Why this change"),
+        min_length=3,
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text=_("Kept in the history and in the audit with your name."),
+    )
+
+
+class SettingsAdmin(HouseAdmin):
+    """A row that people change: reason asked, before and after audited, every version kept."""
+
+    form = SettingsForm
+    warn_unsaved_form = True
+    #: Fields whose values are never shown, logged or audited: only that they changed.
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
+    public_lookup = "pk"
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        # Settings have no public id.
+        return super(HouseAdmin, self).get_object(request, object_id, from_field)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        reason = form.cleaned_data["change_reason"]
+        names = [name for name in form.changed_data if name != "change_reason"]
+        old = self.model._default_manager.filter(pk=obj.pk).first() if change else None
+        before = self._values(old, names) if old is not None else None
+        obj._change_reason = reason
+        super().save_model(request, obj, form, change)
+        options = self.model._meta
+        audit(
+            actor_of(request),
+            f"{options.model_name}_{'change' if change else 'add'}",
+            object_type=str(options.model_name),
+            object_id=obj.pk,
+            label=str(obj)[:254],
+            before=before,
+            after=self._values(obj, names),
+            reason=reason,
+        )
+
+    def _values(self, obj: Model, names: Sequence[str]) -> dict[str, Any]:
+        known = {field.name for field in self.model._meta.fields}
+        return {
+            name: "***" if name in self.secret_fields else _plain(getattr(obj, name))
+            for name in names
+            if name in known
+        }
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Every version: who, when, why, and what became what."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History"),
+            "subtitle": str(obj),
+            "opts": self.opts,
+            "object": obj,
+            "original": obj,
+            "versions": self._versions(obj),
+            **(extra_context or {}),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/kauri/history.html", context)
+
+    def _versions(self, obj: Any) -> list[dict[str, Any]]:
+        records = list(obj.history.order_by("-history_id")[: _HISTORY_SHOWN + 1])
+        authors = self._authors({record.history_user_id for record in records})
+        shown = []
+        for record, older in zip(records, [*records[1:], None], strict=True):
+            before, after = self._difference(record, older)
+            shown.append(
+                {
+                    "at": when(record.history_date),
+                    "who": authors.get(record.history_user_id, _("the system")),
+                    "why": record.history_change_reason or EMPTY,
+                    "kind": record.get_history_type_display(),
+                    "changes": changes(before, after) if older is not None else "",
+                }
+            )
+        return shown[:_HISTORY_SHOWN]
+
+    def _authors(self, ids: set[int | None]) -> dict[int, str]:
+        """Operators' e-mails, read from the audit: ``account`` lives a floor above."""
+        wanted = [str(found) for found in ids if found is not None]
+        rows = (
+            AuditEntry.objects.filter(actor_kind="operator", actor_id__in=wanted)
+            .order_by("actor_id", "-id")
+            .distinct("actor_id")
+            .values_list("actor_id", "actor_label")
+        )
+        return {int(actor_id): label for actor_id, label in rows}
+
+    def _difference(self, record: Any, older: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        if older is None:
+            return before, after
+        for field in self.model._meta.fields:
+            old, new = getattr(older, field.attname), getattr(record, field.attname)
+            if old == new:
+                continue
+            secret = field.name in self.secret_fields
+            before[field.name] = "***" if secret else _plain(old)
+            after[field.name] = "***" if secret else _plain(new)
+        return before, after
+
+
+def _plain(value: Any) -> Any:
+    """A value as the audit keeps it: JSON's own kinds, decimals as plain digits."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, Model):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, str, dict, list)) else str(value)
+
+
+def on_off_column(field: str, title: object) -> Any:
+    @display(description=title, ordering=field)
+    def column(self: Any, obj: Any) -> SafeString:
+        del self
+        return badge(_("on"), "good") if getattr(obj, field) else badge(_("off"), "bad")
+
+    return column
+
+
+@admin.register(Currency)
+class CurrencyAdmin(SettingsAdmin):
+    list_display = ("code", "name", "kind", "scale", "sort", "switched")
+    fields = ("code", "name", "kind", "scale", "symbol", "sort", "is_enabled", "change_reason")
+    switched = on_off_column("is_enabled", _("switched on"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        # The books are kept at the scale: it is chosen once.
+        del request
+        return ("code", "kind", "scale") if obj is not None else ()
+
+
+@admin.register(Network)
+class NetworkAdmin(SettingsAdmin):
+    list_display = ("code", "title", "currency", "environment", "confirmations", "switched")
+    list_select_related = ("currency",)
+    fields = (
+        "code",
+        "title",
+        "currency",
+        "environment",
+        "confirmations",
+        "explorer_url",
+        "is_enabled",
+        "change_reason",
+    )
+    switched = on_off_column("is_enabled", _("switched on"))
+
+
+@admin.register(Pair)
+class PairAdmin(SettingsAdmin):
+    list_display = ("__str__", "price_scale", "switched")
+    list_select_related = ("base", "quote")
+    fields = ("base", "quote", "price_scale", "is_enabled", "change_reason")
+    switched = on_off_column("is_enabled", _("switched on"))
+
+
+class ProviderForm(SettingsForm):
+    """Credentials are written, never read back."""
+
+    new_credentials = forms.CharField(
+        label=_("New credentials"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=_("A JSON object of names and values. It replaces all stored credentials; empty leaves them."),
+    )
+
+    def clean_new_credentials(self) -> str:
+        text = self.cleaned_data["new_credentials"].strip()
+        if not text:
+            return ""
+        try:
+            values = json.loads(text)
+        except ValueError:
+            raise forms.ValidationError(_("This is not JSON.")) from None
+        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            raise forms.ValidationError(_("A JSON object whose values are texts is needed."))
+        return json.dumps(values)
+
+
+_HEALTH_TONES = {"ok": "good", "bad": "bad"}
+
+
+@admin.register(Provider)
+class ProviderAdmin(SettingsAdmin):
+    form = ProviderForm
+    secret_fields = frozenset({"credentials_secret"})
+    list_display = ("title", "code", "kind", "adapter", "environment", "switched", "health_label", "checked")
+    list_filter = (("kind", ChoicesDropdownFilter), ("health", ChoicesDropdownFilter))
+    fieldsets = (
+        (None, {"fields": ("code", "title", "kind", "adapter", "environment", "priority", "is_enabled")}),
+        (_("Connection"), {"fields": ("settings", "stored", "new_credentials")}),
+        (_("Health"), {"fields": ("health_label", "health_detail", "checked")}),
+        (None, {"fields": ("change_reason",)}),
+    )
+    readonly_fields = ("stored", "health_label", "health_detail", "checked")
+    switched = on_off_column("is_enabled", _("switched on"))
+    health_label = label_column("health", _("health"), _HEALTH_TONES)
+    checked = when_column("health_at", _("health checked"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        fixed = ("code", "kind", "adapter") if obj is not None else ()
+        return (*super().get_readonly_fields(request, obj), *fixed)
+
+    @display(description=_("credentials"))
+    def stored(self, obj: Provider) -> SafeString:
+        """Which credentials there are, never what they are."""
+        names = ", ".join(sorted(obj.credentials)) if obj.pk else ""
+        return badge(names, "good") if names else badge(_("none stored"), "warn")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if form.cleaned_data.get("new_credentials"):
+            obj.credentials_secret = form.cleaned_data["new_credentials"]
+            form.changed_data.append("credentials_secret")
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Switch)
+class SwitchAdmin(SettingsAdmin):
+    list_display = ("title", "code", "switched", "reason")
+    fields = ("code", "title", "is_on", "reason", "change_reason")
+    readonly_fields = ("code",)
+    switched = on_off_column("is_on", _("switched on"))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # Which switches there are is the code's own list.
+        del request
+        return False
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """Append-only in the database, so there is nothing here but reading."""
+
+    list_display = ("when", "actor_label", "verb", "object_type", "about", "reason", "ip")
+    list_display_links = ("when",)
+    list_filter = (
+        ("verb", FieldTextFilter),
+        ("object_type", FieldTextFilter),
+        ("at", RangeDateTimeFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {"object_id": "text", "actor_label": "lower", "request_id": "text"}
+    search_help_text = _("An object's id, an operator's e-mail, or a request id, exactly")
+    public_lookup = "pk"
+    fieldsets = (
+        (None, {"fields": ("when", "actor_kind", "actor_label", "verb", "object_type", "object_id", "about")}),
+        (None, {"fields": ("reason", "ip", "request_id", "difference")}),
+    )
+    when = when_column("at", _("when"))
+
+    @display(description=_("object label"))
+    def about(self, obj: AuditEntry) -> str:
+        return obj.object_label or obj.object_id
+
+    @display(description=_("what changed"))
+    def difference(self, obj: AuditEntry) -> SafeString:
+        return changes(obj.before, obj.after)
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    list_display = ("cluster", "seen")
+    fields = ("cluster", "seen")
+    seen = when_column("at", _("last sign of life"))
+
+
+@admin.register(ScheduleRun)
+class ScheduleRunAdmin(ReadOnlyAdmin):
+    list_display = ("name", "enqueued", "finished", "error_text")
+    fields = ("name", "enqueued", "finished", "error_text")
+    enqueued = when_column("enqueued_at", _("enqueued"))
+    finished = when_column("finished_at", _("finished"))
+
+    @display(description=_("error"))
+    def error_text(self, obj: ScheduleRun) -> SafeString:
+        return raw(obj.error)

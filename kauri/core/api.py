@@ -1,0 +1,50 @@
+"""Currencies and pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from kauri.core import selectors
+
+router = Router(tags=["Market"])
+
+
+class CurrenciesOut(Schema):
+    """Codes; with ``details=1`` objects with kind, scale, networks and switches."""
+
+    status: str = "success"
+    currencies: list[str | dict[str, Any]] = Field(..., examples=[["BTC", "ETH", "USDT", "UAH"]])
+
+
+class PairOut(Schema):
+    """``name`` is ``<get>_<spend>``."""
+
+    name: str = Field(..., examples=["BTC_UAH"])
+    currency_to_spend: str = Field(..., examples=["UAH"])
+    currency_to_get: str = Field(..., examples=["BTC"])
+    base_currency: str = Field(..., examples=["BTC"])
+
+
+class PairsOut(Schema):
+    """Every pair in both directions."""
+
+    status: str = "success"
+    pairs: list[PairOut]
+
+
+@router.get("/currency", response=CurrenciesOut, operation_id="currency_list", auth=None)
+def currency_list(request: HttpRequest, details: bool = Query(False)) -> dict[str, Any]:
+    """The currencies of the house."""
+    del request
+    return {"currencies": selectors.currency_details() if details else selectors.currency_codes()}
+
+
+@router.get("/pair", response=PairsOut, operation_id="pair_list", auth=None)
+def pair_list(request: HttpRequest) -> dict[str, Any]:
+    """The pairs that can be exchanged, one row a direction."""
+    del request
+    return {"pairs": selectors.pair_directions()}

@@ -1,0 +1,53 @@
+"""Reading reference data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kauri.core.models import Currency, Pair
+
+
+def currency_codes() -> list[str]:
+    """Codes of the currencies that are switched on, in their order."""
+    return list(Currency.objects.filter(is_enabled=True).values_list("code", flat=True))
+
+
+def currency_details() -> list[dict[str, Any]]:
+    """Every currency with what a client needs to know of it. Two queries."""
+    return [
+        {
+            "name": currency.code,
+            "title": currency.name,
+            "kind": currency.kind,
+            "scale": currency.scale,
+            "is_enabled": currency.is_enabled,
+            "networks": [
+                {
+                    "name": network.code,
+                    "title": network.title,
+                    "environment": network.environment,
+                    "confirmations": network.confirmations,
+                    "is_enabled": network.is_enabled,
+                }
+                for network in currency.networks.all()
+            ],
+        }
+        for currency in Currency.objects.prefetch_related("networks")
+    ]
+
+
+def pair_directions() -> list[dict[str, str]]:
+    """Both directions of every pair that is switched on, named ``<get>_<spend>``."""
+    rows = []
+    pairs = Pair.objects.filter(is_enabled=True, base__is_enabled=True, quote__is_enabled=True)
+    for pair in pairs.select_related("base", "quote"):
+        for get, spend in ((pair.base, pair.quote), (pair.quote, pair.base)):
+            rows.append(
+                {
+                    "name": f"{get.code}_{spend.code}",
+                    "currency_to_spend": spend.code,
+                    "currency_to_get": get.code,
+                    "base_currency": pair.base.code,
+                }
+            )
+    return rows

@@ -1,0 +1,36 @@
+"""Which events operators are told about, and in what words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+Payload = dict[str, Any]
+
+#: event kind -> the text of the alert, facts first. An event not listed alerts nobody.
+ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
+    "approval.waiting": lambda p, url: (
+        f"⏳ Withdrawal waits: {p['amount']} {p['currency']}\n"
+        f"Customer: {p['customer']}\nWhy: {'; '.join(p['rules'])}\n{url}/order_core/order/{p['order_id']}/"
+    ),
+    "payout.unknown": lambda p, url: (
+        f"❓ Payout outcome unknown: {p['amount']} {p['currency']} through {p['provider']}\n"
+        f"{p['reason']}\n{url}/order_core/order/{p['order_id']}/"
+    ),
+    "payin.unmatched": lambda p, _: (
+        f"📥 Unmatched money: {p['amount']} {p['currency']}\n{p['reason']}"
+    ),
+    "deposit.orphaned_after_credit": lambda p, _: (
+        f"🚨 Credited deposit left the chain: {p['amount']} {p['currency']}, {p['transaction']} ({p['provider']})"
+    ),
+    "chain.reorg_too_deep": lambda p, _: f"🚨 Reorganisation deeper than we remember: {p['detail']}",
+    "provider.health": lambda p, _: f"🩺 {p['provider']} is {p['health']}: {p['detail']}",
+    "callback.failed": lambda p, _: f"⚠️ Callback of {p['provider']} failed for good: {p['error']}",
+    "ledger.broken": lambda p, _: "🚨 The ledger's self-check found: " + "; ".join(p["laws"]),
+}
+
+
+def alert_text(kind: str, payload: Payload, public_url: str) -> str | None:
+    """The alert for an event; None when nobody is to be told."""
+    make = ALERTS.get(kind)
+    return make(payload, public_url) if make else None

@@ -1,0 +1,1 @@
+"""One file a channel; each has ``send(delivery) -> Result``."""

@@ -1,0 +1,25 @@
+"""What the ``notification`` queue does."""
+
+from __future__ import annotations
+
+from kauri.notification import services
+
+
+def outbox_dispatch(event_id: int) -> None:
+    """Turn one event into messages."""
+    services.outbox_dispatch(event_id)
+
+
+def outbox_sweep() -> None:
+    """Enqueue events whose task was lost."""
+    services.outbox_sweep()
+
+
+def delivery_send(delivery_id: int) -> None:
+    """Try one message."""
+    services.delivery_send(delivery_id)
+
+
+def deliveries_sweep() -> None:
+    """Enqueue messages that are due."""
+    services.deliveries_sweep()

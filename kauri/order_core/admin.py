@@ -1,0 +1,345 @@
+"""Orders of every type, and the policies that rule them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from kauri.balance.admin import transfers_table
+from kauri.balance.selectors import order_transfers
+from kauri.common.admin import (
+    EMPTY,
+    ReadOnlyAdmin,
+    actor_of,
+    age,
+    attempt,
+    back_to,
+    badge,
+    copyable,
+    label_column,
+    money,
+    order_link,
+    page_link,
+    page_url,
+    raw,
+    short,
+    shown_amount,
+    table,
+    when,
+    when_column,
+)
+from kauri.core.admin import SettingsAdmin
+from kauri.notification.admin import deliveries_table
+from kauri.notification.models import Delivery
+from kauri.order_core.models import Order, OrderNote, Policy, Transition
+from kauri.order_core.services import note_add
+from kauri.order_core.states import OrderStatus, OrderType
+from kauri.payment_provider.models import Payin, Payout
+
+STATUS_TONES: Final[dict[str, str]] = {
+    OrderStatus.NEW: "info",
+    OrderStatus.WAITING_FOR_CONFIRMATION: "info",
+    OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION: "warn",
+    OrderStatus.CONFIRMED_BY_OPERATOR: "info",
+    OrderStatus.PAYMENT_IN_PROGRESS: "info",
+    OrderStatus.CLOSED: "good",
+    OrderStatus.BLOCKED: "bad",
+    OrderStatus.ERROR: "bad",
+    OrderStatus.CANCELLED_BY_OPERATOR: "bad",
+}
+_RULES: Final[dict[str, Any]] = {
+    "approval_above": _("The amount is above the approval limit"),
+}
+_LIMITS: Final[dict[str, Any]] = {
+    "required_level": _("Verification level"),
+    "daily_amount": _("Amount a day"),
+    "monthly_amount": _("Amount in 30 days"),
+    "daily_count": _("Orders a day"),
+}
+_ROWS = 20
+
+
+def rule_text(rule: dict[str, Any]) -> Any:
+    """The rule that sent an order to people, in the reader's language where the house knows it."""
+    return _RULES.get(rule.get("rule", ""), rule.get("text", ""))
+
+
+def limit_title(name: str) -> Any:
+    return _LIMITS.get(name, name)
+
+
+def status_badge(order: Order) -> SafeString:
+    return badge(order.get_status_display(), STATUS_TONES.get(order.status, ""))
+
+
+def orders_table(orders: Iterable[Order], empty: object = "") -> SafeString:
+    return table(
+        (_("Order"), _("Type"), _("Status"), _("Gives"), _("Gets"), _("Created")),
+        (
+            (
+                order_link(order.public_id),
+                order.get_type_display(),
+                status_badge(order),
+                money(order.amount_in, order.currency_in),
+                money(order.amount_out, order.currency_out),
+                when(order.created_at),
+            )
+            for order in orders
+        ),
+        empty or _("No other orders."),
+    )
+
+
+def moves_table(moves: Iterable[Transition]) -> SafeString:
+    return table(
+        (_("When"), _("To"), _("By"), _("Reason")),
+        (
+            (
+                when(row.at),
+                badge(row.get_to_status_display(), STATUS_TONES.get(row.to_status, "")),
+                row.actor_label,
+                row.reason or EMPTY,
+            )
+            for row in moves
+        ),
+    )
+
+
+def notes_list(notes: Iterable[OrderNote]) -> SafeString:
+    items = format_html_join(
+        "",
+        '<li><p>{}</p><small>{} · {}</small></li>',
+        ((note.text, note.actor_label, age(note.at)) for note in notes),
+    )
+    if not items:
+        return format_html('<p class="k-empty">{}</p>', _("No notes yet."))
+    return format_html('<ul class="k-notes">{}</ul>', items)
+
+
+class NoteForm(BaseDialogForm):
+    text = forms.CharField(
+        label=_("Note"),
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "autofocus": True}),
+        help_text=_("For the other operators; the customer never sees it."),
+    )
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    """Every order; a withdrawal leads on to its own page."""
+
+    list_display = ("id_short", "type_name", "status_label", "owner_link", "gives", "gets", "created", "source")
+    list_display_links = ("id_short",)
+    list_select_related = ("owner", "currency_in", "currency_out")
+    list_filter = (
+        ("type", ChoicesDropdownFilter),
+        ("status", ChoicesDropdownFilter),
+        ("currency_in", RelatedDropdownFilter),
+        ("currency_out", RelatedDropdownFilter),
+        ("source", ChoicesDropdownFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {
+        "public_id": "uuid",
+        "external_id": "text",
+        "owner__email": "lower",
+        "withdrawal__destination": "text",
+        "withdrawal__payout__provider_reference": "text",
+        "deposit__payin__transaction": "text",
+        "deposit__payin__address": "text",
+    }
+    search_help_text = _("An order id, the client's id, an e-mail, an address or a transaction hash, exactly")
+    fieldsets = (
+        (
+            _("Order"),
+            {
+                "fields": (
+                    "id_full",
+                    "type_name",
+                    "status_label",
+                    "owner_link",
+                    "gives",
+                    "gets",
+                    "fee_shown",
+                    "external_id",
+                    "callback_url",
+                    "comment",
+                    "source",
+                    "ip",
+                    "user_agent",
+                    "created",
+                    "finished",
+                )
+            },
+        ),
+        (_("Notes"), {"fields": ("notes_shown",)}),
+        (_("At the provider"), {"fields": ("provider_side",)}),
+        (_("Ledger"), {"fields": ("transfers",)}),
+        (_("Webhooks and messages"), {"fields": ("deliveries",)}),
+        (_("History"), {"fields": ("moves",)}),
+        (_("Rules looked at"), {"fields": ("explanation_shown",)}),
+    )
+    actions_detail = ("note",)
+    created = when_column("created_at", _("created"))
+    finished = when_column("finished_at", _("finished"))
+    type_name = label_column("type", _("type"), {})
+    status_label = label_column("status", _("status"), STATUS_TONES)
+
+    @display(description=_("order"), ordering="id")
+    def id_short(self, obj: Order) -> SafeString:
+        return format_html('<span class="k-mono" title="{}">{}</span>', obj.public_id, short(obj.public_id))
+
+    @display(description=_("order id"))
+    def id_full(self, obj: Order) -> SafeString:
+        return copyable(obj.public_id)
+
+    @display(description=_("customer"), ordering="owner")
+    def owner_link(self, obj: Order) -> SafeString:
+        return page_link(obj.owner)
+
+    @display(description=_("gives"), ordering="amount_in")
+    def gives(self, obj: Order) -> SafeString:
+        return money(obj.amount_in, obj.currency_in)
+
+    @display(description=_("gets"), ordering="amount_out")
+    def gets(self, obj: Order) -> SafeString:
+        return money(obj.amount_out, obj.currency_out)
+
+    @display(description=_("fee"))
+    def fee_shown(self, obj: Order) -> SafeString:
+        return money(obj.fee, obj.fee_currency)
+
+    @display(description=_("notes"))
+    def notes_shown(self, obj: Order) -> SafeString:
+        return notes_list(obj.notes.order_by("-id"))
+
+    @display(description=_("payins and payouts"))
+    def provider_side(self, obj: Order) -> SafeString:
+        ins = Payin.objects.filter(order_id=obj.public_id).select_related("currency", "provider")
+        outs = Payout.objects.filter(order_id=obj.public_id).select_related("currency", "provider")
+        rows = [(page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display()) for row in ins]
+        rows += [(page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display()) for row in outs]
+        return table((_("Transaction"), _("Provider"), _("Amount"), _("State")), rows)
+
+    @display(description=_("transfers"))
+    def transfers(self, obj: Order) -> SafeString:
+        return transfers_table(order_transfers(obj.public_id))
+
+    @display(description=_("deliveries"))
+    def deliveries(self, obj: Order) -> SafeString:
+        return deliveries_table(
+            Delivery.objects.filter(subject_type="order", subject_id=obj.public_id).order_by("-id")[:_ROWS]
+        )
+
+    @display(description=_("order moves"))
+    def moves(self, obj: Order) -> SafeString:
+        return moves_table(obj.transitions.order_by("id"))
+
+    @display(description=_("rules looked at"))
+    def explanation_shown(self, obj: Order) -> SafeString:
+        return raw(obj.explanation)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        order = self.get_object(request, object_id)
+        if order is not None and order.type == OrderType.WITHDRAWAL:
+            name = "withdrawal_order.view_withdrawaldetail"
+            if request.user.has_perm(name):
+                return HttpResponseRedirect(_withdrawal_url(order.public_id))
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def has_note_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        del object_id
+        return request.user.has_perm("order_core.note_order")
+
+    @action(
+        description=_("Add a note"),
+        icon="edit_note",
+        permissions=["note"],
+        dialog={"title": _("Add a note"), "form_class": NoteForm, "form_submit_text": _("Keep the note")},
+    )
+    def note(self, request: HttpRequest, form: NoteForm, object_id: str) -> HttpResponse:
+        order = self.get_object(request, object_id)
+        attempt(
+            request,
+            lambda: note_add(order_id=order.public_id, text=form.cleaned_data["text"], actor=actor_of(request)),
+            _("The note is kept."),
+        )
+        return back_to(request, page_url(order))
+
+
+def _withdrawal_url(public_id: uuid.UUID) -> str:
+    return reverse("admin:withdrawal_order_withdrawaldetail_change", args=(public_id,))
+
+
+@admin.register(Policy)
+class PolicyAdmin(SettingsAdmin):
+    """Limits and fees by scope. An empty field says nothing: a wider scope decides."""
+
+    list_display = ("operation", "currency", "scope", "switched", "least", "greatest", "a_day", "approval", "fee")
+    list_select_related = ("currency", "user", "group")
+    list_filter = (("operation", ChoicesDropdownFilter), ("currency", RelatedDropdownFilter))
+    autocomplete_fields = ("user",)
+    fieldsets = (
+        (_("Scope"), {"fields": ("operation", "currency", ("user", "group", "account_type"))}),
+        (
+            _("Limits"),
+            {
+                "fields": (
+                    "enabled",
+                    ("min_amount", "max_amount"),
+                    ("daily_amount", "monthly_amount"),
+                    "daily_count",
+                    "required_level",
+                )
+            },
+        ),
+        (_("Approval"), {"fields": (("approval_above", "approvals_needed"),)}),
+        (_("Fee"), {"fields": (("fee_percent", "fee_fixed"), ("fee_min", "fee_max"))}),
+        (None, {"fields": ("change_reason",)}),
+    )
+
+    @display(description=_("scope"))
+    def scope(self, obj: Policy) -> object:
+        return obj.user or obj.group or obj.get_account_type_display() or _("everyone")
+
+    @display(description=_("switched on"))
+    def switched(self, obj: Policy) -> SafeString:
+        return EMPTY if obj.enabled is None else badge(_("on"), "good") if obj.enabled else badge(_("off"), "bad")
+
+    @display(description=_("minimum"))
+    def least(self, obj: Policy) -> object:
+        return shown_amount(obj.min_amount)
+
+    @display(description=_("maximum"))
+    def greatest(self, obj: Policy) -> object:
+        return shown_amount(obj.max_amount)
+
+    @display(description=_("limit a day"))
+    def a_day(self, obj: Policy) -> object:
+        return shown_amount(obj.daily_amount)
+
+    @display(description=_("operator approval above"))
+    def approval(self, obj: Policy) -> object:
+        return shown_amount(obj.approval_above)
+
+    @display(description=_("fee"))
+    def fee(self, obj: Policy) -> str:
+        parts = [f"{obj.fee_percent.normalize():f} %"] if obj.fee_percent else []
+        parts += [f"{obj.fee_fixed.normalize():f}"] if obj.fee_fixed else []
+        return " + ".join(parts) or "–"

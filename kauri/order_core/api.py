@@ -1,0 +1,151 @@
+"""Orders of every type, as their owner sees them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from kauri.balance.selectors import order_transfers
+from kauri.common import clock
+from kauri.common.api import errors, require_scope
+from kauri.common.money import exact
+from kauri.order_core import selectors
+from kauri.order_core.models import Order
+from kauri.order_core.states import OrderStatus, OrderType
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """How one order type is shown: its body, and the relations the body reads."""
+
+    body: Callable[[Order], dict[str, Any]]
+    relations: tuple[str, ...]
+
+
+class HistoryQuery(Schema):
+    """The old filters, plus ``external_id`` and ``cursor``."""
+
+    order_type: OrderType | None = None
+    order_status: OrderStatus | None = None
+    order_sub_type: str = Field("", max_length=20)
+    currency: str = Field("", max_length=12)
+    address: str = Field("", max_length=128)
+    external_id: str = Field("", max_length=128)
+    from_timestamp: datetime | None = None
+    till_timestamp: datetime | None = None
+    page: int = Field(1, ge=1, le=1000)
+    limit: int = Field(10, ge=1, le=100)
+    limits: int | None = Field(None, ge=1, le=100, description="The old clients' spelling of limit.")
+    cursor: str = Field("", max_length=200)
+
+
+class HistoryOut(Schema):
+    """``pages_count`` is exact up to 1,000 pages; ``next_cursor`` is null on the last page."""
+
+    status: str = "success"
+    orders: list[dict[str, Any]]
+    pages_count: int | None = None
+    next_cursor: str | None = None
+
+
+class DetailsOut(Schema):
+    """One order with its history and its ledger transfers."""
+
+    status: str = "success"
+    order_id: uuid.UUID
+    order_details: dict[str, Any]
+
+
+def orders_router(views: Mapping[str, OrderView]) -> Router:
+    """The router; ``views`` says how each order type is shown (the types live a floor above)."""
+    router = Router(tags=["Orders"])
+    relations = tuple({relation for view in views.values() for relation in view.relations})
+
+    @router.get(
+        "/orders/history",
+        response={200: HistoryOut, **errors("unauthenticated", "validation_error", "forbidden", "rate_limited")},
+        operation_id="orders_history",
+    )
+    def orders_history(request: HttpRequest, query: Query[HistoryQuery]) -> dict[str, Any]:
+        """The caller's orders, newest first, by page or by cursor."""
+        require_scope(request, "read")
+        orders = _filters(query).apply(selectors.for_owner(request.auth.pk))  # type: ignore[attr-defined]
+        orders = orders.select_related(*relations)
+        limit = query.limits or query.limit
+        if query.cursor or query.page == 1:
+            rows, cursor = selectors.after_cursor(orders, query.cursor, limit)
+        else:
+            start = (query.page - 1) * limit
+            rows, cursor = list(orders.order_by("-created_at", "-id")[start : start + limit]), None
+        count = None if query.cursor else orders.order_by()[: 1000 * limit].count()
+        return {
+            "orders": [views[order.type].body(order) for order in rows],
+            "pages_count": None if count is None else -(-count // limit),
+            "next_cursor": cursor,
+        }
+
+    def details(request: HttpRequest, order_id: uuid.UUID) -> dict[str, Any]:
+        """One of the caller's orders in full."""
+        require_scope(request, "read")
+        order = selectors.order_of(request.auth.pk, order_id)  # type: ignore[attr-defined]
+        body = views[order.type].body(order)
+        return {
+            "order_id": order.public_id,
+            "order_details": {
+                **body,
+                "history": [
+                    {"from": row.from_status or None, "to": row.to_status, "at": clock.iso(row.at)}
+                    for row in order.transitions.all()
+                ],
+                "transfers": _transfers(order),
+            },
+        }
+
+    answers = {
+        200: DetailsOut,
+        **errors("unauthenticated", "validation_error", "not_found", "forbidden", "rate_limited"),
+    }
+    router.get("/orders/details", response=answers, operation_id="orders_details")(details)
+    router.get("/orders/detail", response=answers, operation_id="orders_detail", include_in_schema=False)(details)
+    return router
+
+
+def _filters(query: HistoryQuery) -> selectors.Filters:
+    return selectors.Filters(
+        order_type=query.order_type or "",
+        order_status=query.order_status or "",
+        order_sub_type=query.order_sub_type,
+        currency=query.currency.upper(),
+        external_id=query.external_id,
+        address=query.address,
+        from_timestamp=query.from_timestamp,
+        till_timestamp=query.till_timestamp,
+    )
+
+
+def _transfers(order: Order) -> list[dict[str, Any]]:
+    """The order's transfers, only the entries on the owner's own accounts."""
+    return [
+        {
+            "transfer_id": transfer.pk,
+            "kind": transfer.get_kind_display(),
+            "at": clock.iso(transfer.created_at),
+            "entries": [
+                {
+                    "currency": entry.account.currency.code,
+                    "account": "available" if entry.account.kind == 1 else "held",
+                    "amount": exact(entry.amount, entry.account.currency.scale),
+                }
+                for entry in transfer.entries.all()
+                if entry.account.customer_id == order.owner_id
+            ],
+        }
+        for transfer in order_transfers(order.public_id)
+    ]

@@ -1,0 +1,88 @@
+"""People's decisions on orders: taken, voted, counted. Nobody decides on what is their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kauri.common import clock
+from kauri.common.actor import Actor, request_id
+from kauri.common.errors import KauriError
+from kauri.common.locks import lock
+from kauri.core.outbox import emit
+from kauri.order_core.models import Approval, ApprovalVote, Order
+
+
+def request(order: Order, *, rules: list[dict[str, Any]], needed: int) -> Approval:
+    """Put the order into the operators' queue and tell them."""
+    approval = Approval.objects.create(order=order, rules=rules, needed=needed)
+    emit(
+        "approval.waiting",
+        subject_type="order",
+        subject_id=order.public_id,
+        payload={
+            "order_id": str(order.public_id),
+            "type": order.type,
+            "amount": str(order.amount_out),
+            "currency": order.currency_out.code,
+            "customer": order.owner.email,
+            "rules": [rule["text"] for rule in rules],
+        },
+    )
+    return approval
+
+
+def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason: str) -> Approval:
+    """Record one operator's decision on a locked order; returns the approval as it stands after.
+
+    Raises ``forbidden`` (own order, or already voted), ``wrong_state`` (decided, or taken by
+    somebody else).
+    """
+    approval = lock(Approval.objects.filter(order=order)).first()
+    if approval is None or approval.state != Approval.State.PENDING:
+        raise KauriError("wrong_state", "somebody has already decided on this order")
+    if not actor.is_operator or actor.id == str(order.owner_id):
+        raise KauriError("forbidden", "nobody decides on their own order")
+    if approval.taken_by_id is not None and str(approval.taken_by_id) != actor.id:
+        raise KauriError("wrong_state", "another operator has taken this order")
+    if approval.votes.filter(actor_kind=actor.kind.value, actor_id=actor.id).exists():
+        raise KauriError("forbidden", "one operator decides once")
+    row = ApprovalVote(approval=approval, decision=decision, reason=reason, at=clock.now())
+    row.stamp(actor, request_id.get())
+    row.save(force_insert=True)
+    if decision is ApprovalVote.Decision.REJECT:
+        approval.state = Approval.State.REJECTED
+    elif approval.votes.filter(decision=ApprovalVote.Decision.APPROVE).count() >= approval.needed:
+        approval.state = Approval.State.APPROVED
+    # A second approval comes from another person: hand the order back to the queue.
+    approval.taken_by = None
+    approval.taken_at = None
+    if approval.state != Approval.State.PENDING:
+        approval.decided_at = clock.now()
+    approval.save()
+    return approval
+
+
+def take(order: Order, *, actor: Actor) -> Approval:
+    """Mark a waiting order as being looked at by ``actor``."""
+    approval = lock(Approval.objects.filter(order=order)).first()
+    if approval is None or approval.state != Approval.State.PENDING:
+        raise KauriError("wrong_state", "this order no longer waits")
+    if approval.taken_by_id is not None and str(approval.taken_by_id) != actor.id:
+        raise KauriError("wrong_state", "another operator has taken this order")
+    approval.taken_by_id = int(actor.id)
+    approval.taken_at = clock.now()
+    approval.save(update_fields=["taken_by", "taken_at"])
+    return approval
+
+
+def untake(order: Order, *, actor: Actor) -> Approval:
+    """Give a taken order back to the queue; anyone who may decide may do so."""
+    approval = lock(Approval.objects.filter(order=order)).first()
+    if approval is None or approval.state != Approval.State.PENDING:
+        raise KauriError("wrong_state", "this order no longer waits")
+    if not actor.is_operator:
+        raise KauriError("forbidden")
+    approval.taken_by = None
+    approval.taken_at = None
+    approval.save(update_fields=["taken_by", "taken_at"])
+    return approval

@@ -1,0 +1,186 @@
+"""Money at the providers: what came in, what went out, what they say we have there."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from kauri.common.admin import (
+    EMPTY,
+    ReadOnlyAdmin,
+    badge,
+    copyable,
+    label_column,
+    money,
+    money_column,
+    order_column,
+    raw_column,
+    short,
+    when_column,
+)
+from kauri.payment_provider.models import Payin, Payout, ProviderBalanceSnapshot
+
+PAYIN_TONES: Final[dict[str, str]] = {
+    "seen": "info",
+    "credited": "good",
+    "unmatched": "warn",
+    "orphaned": "",
+    "alarm": "bad",
+}
+PAYOUT_TONES: Final[dict[str, str]] = {
+    "new": "info",
+    "prepared": "info",
+    "sent": "info",
+    "unknown": "bad",
+    "confirmed": "good",
+    "failed": "bad",
+}
+
+
+@admin.register(Payin)
+class PayinAdmin(ReadOnlyAdmin):
+    list_display = ("seen", "amount_shown", "state_label", "provider", "transaction_short", "to", "order")
+    list_display_links = ("seen", "amount_shown")
+    list_select_related = ("provider", "currency")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("currency", RelatedDropdownFilter),
+        ("provider", RelatedDropdownFilter),
+        ("seen_at", RangeDateTimeFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {
+        "transaction": "text",
+        "address": "text",
+        "order_id": "uuid",
+        "reference": "text",
+        "public_id": "uuid",
+    }
+    search_help_text = _("A transaction hash, an address, an order id or our reference, exactly")
+    fields = (
+        "amount_shown",
+        "state_label",
+        "provider",
+        "transaction_full",
+        "ordinal",
+        "address_full",
+        "sender_full",
+        "reference",
+        "block_height",
+        "block_hash",
+        "order",
+        "seen",
+        "credited",
+    )
+    amount_shown = money_column("amount", "currency", _("amount"))
+    state_label = label_column("state", _("state"), PAYIN_TONES)
+    order = order_column()
+    seen = when_column("seen_at", _("seen"))
+    credited = when_column("credited_at", _("credited"))
+
+    @display(description=_("transaction"))
+    def transaction_short(self, obj: Payin) -> SafeString:
+        return copyable(obj.transaction, short(obj.transaction))
+
+    @display(description=_("address"))
+    def to(self, obj: Payin) -> SafeString:
+        return copyable(obj.address, short(obj.address))
+
+    @display(description=_("transaction"))
+    def transaction_full(self, obj: Payin) -> SafeString:
+        return copyable(obj.transaction)
+
+    @display(description=_("address"))
+    def address_full(self, obj: Payin) -> SafeString:
+        return copyable(obj.address)
+
+    @display(description=_("sender"))
+    def sender_full(self, obj: Payin) -> SafeString:
+        return copyable(obj.sender)
+
+
+@admin.register(Payout)
+class PayoutAdmin(ReadOnlyAdmin):
+    """``payload`` is what was signed: it stays in the database."""
+
+    list_display = ("created", "amount_shown", "state_label", "provider", "to", "order", "attempts", "error")
+    list_display_links = ("created", "amount_shown")
+    list_select_related = ("provider", "currency")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("currency", RelatedDropdownFilter),
+        ("provider", RelatedDropdownFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {
+        "provider_reference": "text",
+        "destination": "text",
+        "order_id": "uuid",
+        "public_id": "uuid",
+    }
+    search_help_text = _("The provider's id or hash, a destination or an order id, exactly")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "amount_shown",
+                    "state_label",
+                    "provider",
+                    "destination_full",
+                    "order",
+                    "reference_full",
+                    "confirmations",
+                    "cost_shown",
+                )
+            },
+        ),
+        (
+            _("Attempts"),
+            {"fields": ("attempts", "error", "nonce", "source_address", "created", "sent", "next_try", "finished")},
+        ),
+        (_("Provider's answer"), {"fields": ("answer_shown",)}),
+    )
+    amount_shown = money_column("amount", "currency", _("amount"))
+    state_label = label_column("state", _("state"), PAYOUT_TONES)
+    order = order_column()
+    created = when_column("created_at", _("created"))
+    sent = when_column("sent_at", _("sent"))
+    next_try = when_column("next_attempt_at", _("next attempt"))
+    finished = when_column("finished_at", _("finished"))
+    answer_shown = raw_column("answer", _("provider's answer"))
+
+    @display(description=_("destination"))
+    def to(self, obj: Payout) -> SafeString:
+        return copyable(obj.destination, short(obj.destination))
+
+    @display(description=_("destination"))
+    def destination_full(self, obj: Payout) -> SafeString:
+        return copyable(obj.destination)
+
+    @display(description=_("provider's id"))
+    def reference_full(self, obj: Payout) -> SafeString:
+        return copyable(obj.provider_reference)
+
+    @display(description=_("cost"))
+    def cost_shown(self, obj: Payout) -> SafeString:
+        return money(obj.cost, obj.cost_currency) if obj.cost_currency else EMPTY
+
+    @display(description=_("last error"))
+    def error(self, obj: Payout) -> SafeString:
+        return badge(obj.last_error, "bad") if obj.last_error else EMPTY
+
+
+@admin.register(ProviderBalanceSnapshot)
+class ProviderBalanceSnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("provider", "amount_shown", "taken")
+    list_select_related = ("provider", "currency")
+    list_filter = (("provider", RelatedDropdownFilter), ("currency", RelatedDropdownFilter))
+    fields = ("provider", "amount_shown", "taken")
+    public_lookup = "pk"
+    amount_shown = money_column("amount", "currency", _("amount"))
+    taken = when_column("at", _("when"))

@@ -1,0 +1,189 @@
+"""Builds and signs an ERC-20 payment after everything that can be known beforehand was asked.
+
+Nothing here sends. What is refused here is refused for certain; what only the network can tell is not
+guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_UP, Decimal
+from typing import Any, Final
+
+from coincurve import PrivateKey
+
+from kauri.common import evm
+from kauri.common.jsonrpc import Call, RpcError
+from kauri.payment_provider.gateway import (
+    ConfigError,
+    InsufficientFloat,
+    PreparedPayout,
+    Rejected,
+    Retryable,
+)
+from kauri.payment_provider.gateways.evm_node import FEE_HISTORY, EvmNode, Fees, number
+
+TRANSFER: Final = "transfer(address,uint256)"
+#: Error(string), the usual form of a contract's reason.
+_REASON_SELECTOR: Final = "0x08c379a0"
+_FALSE: Final = "0x" + "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """The hot wallet with its key, on one node. ``repr`` shows no key."""
+
+    node: EvmNode
+    currency: str
+    hot: str
+    key: PrivateKey
+
+    def __repr__(self) -> str:
+        return f"Payer({self.hot})"
+
+    def prepare(self, to: str, units: int, nonce: int) -> PreparedPayout:
+        """Sign ``units`` of the token to ``to`` with ``nonce``, after checks of token, float and fee."""
+        settings, node = self.node.settings, self.node
+        data = evm.call_data(TRANSFER, to, units)
+        payment = {"from": self.hot, "to": settings.token, "data": data}
+        chain, decimals, history, *answers = node.try_read(
+            [
+                Call("eth_chainId"),
+                node.token_call("decimals()"),
+                FEE_HISTORY,
+                node.token_call("balanceOf(address)", self.hot),
+                node.token_call("balanceOf(address)", self.hot, tag="pending"),
+                Call("eth_getBalance", (self.hot, "latest")),
+                Call("eth_getBalance", (self.hot, "pending")),
+                Call("eth_call", (payment, "latest")),
+                Call("eth_estimateGas", (payment,)),
+                node.token_call("paused()"),
+                node.token_call("isBlackListed(address)", self.hot),
+                node.token_call("isBlackListed(address)", to),
+                node.token_call("basisPointsRate()"),
+            ]
+        )
+        node.require_chain(chain)
+        node.require_decimals(decimals)
+        units_now, units_pending, wei_now, wei_pending, trial, estimate, *token = answers
+        _check_token(token, allow_fee=settings.allow_token_fee)
+        if units > _least(units_now, units_pending):
+            raise InsufficientFloat(f"the hot wallet holds less {self.currency} than the payout")
+        gas = self._gas(trial, estimate)
+        fees = node.fees_from(history)
+        if gas * fees.max_fee > _least(wei_now, wei_pending):
+            raise InsufficientFloat(f"the hot wallet holds too little {settings.native_currency} for the fee")
+        return self._sign(nonce, data, gas, fees)
+
+    def raise_fees(self, stuck: PreparedPayout) -> PreparedPayout:
+        """The same payment at the same nonce, both fees raised by ``fee_bump_percent`` or more."""
+        # Only who signs needs these libraries: they are slow to load and large.
+        from eth_account.typed_transactions.typed_transaction import TypedTransaction  # noqa: PLC0415
+        from hexbytes import HexBytes  # noqa: PLC0415
+
+        old: Mapping[str, Any] = TypedTransaction.from_bytes(HexBytes(stuck.payload)).as_dict()
+        chain, history = self.node.read([Call("eth_chainId"), FEE_HISTORY])
+        self.node.require_chain(chain)
+        fresh = self.node.fees_from(history)
+        fees = Fees(
+            max_fee=max(self._bumped(old["maxFeePerGas"]), fresh.max_fee),
+            tip=max(self._bumped(old["maxPriorityFeePerGas"]), fresh.tip),
+        )
+        if fees.max_fee > self.node.settings.max_fee:
+            raise Retryable("a replacement would cost more than the cap allows")
+        return self._sign(int(old["nonce"]), "0x" + bytes(old["data"]).hex(), int(old["gas"]), fees)
+
+    def _gas(self, trial: object, estimate: object) -> int:
+        """The gas limit, after a trial run on the node's present state."""
+        _check_trial(trial)
+        if isinstance(estimate, RpcError):
+            _check_trial(estimate)
+        settings = self.node.settings
+        gas = number(estimate) * (100 + settings.gas_margin_percent) // 100
+        if gas > settings.max_gas:
+            raise ConfigError(f"the token's transfer needs {gas} gas, more than max_gas allows")
+        return gas
+
+    def _bumped(self, fee: int) -> int:
+        raised = Decimal(fee) * (100 + self.node.settings.fee_bump_percent) / 100
+        return int(raised.to_integral_value(ROUND_UP))
+
+    def _sign(self, nonce: int, data: str, gas: int, fees: Fees) -> PreparedPayout:
+        # Only who signs needs this library: it is slow to load and large.
+        from eth_account import Account  # noqa: PLC0415
+
+        fields = {
+            "type": 2,
+            "chainId": self.node.settings.chain_id,
+            "nonce": nonce,
+            "to": self.node.settings.token,
+            "value": 0,
+            "data": data,
+            "gas": gas,
+            "maxFeePerGas": fees.max_fee,
+            "maxPriorityFeePerGas": fees.tip,
+        }
+        signed = Account.sign_transaction(fields, self.key.secret)
+        raw = "0x" + bytes(signed.raw_transaction).hex()
+        return PreparedPayout(provider_reference=evm.transaction_hash(raw), payload=raw, nonce=nonce)
+
+
+def private_key(text: str) -> PrivateKey:
+    """Read the hot key (64 hex digits, with or without 0x). ConfigError, not showing it, otherwise."""
+    try:
+        secret = bytes.fromhex(text.strip().removeprefix("0x"))
+        if len(secret) != 32:
+            raise ValueError
+        return PrivateKey(secret)
+    except ValueError:
+        raise ConfigError("the hot key is not a private key of 64 hexadecimal digits") from None
+
+
+def _check_token(answers: Sequence[object], *, allow_fee: bool) -> None:
+    """Rejected when the token would refuse or swallow the payment. Tokens without these functions pass."""
+    paused, hot_blocked, to_blocked, fee = answers
+    if _yes(paused):
+        raise Rejected("the token is paused by its issuer")
+    if _yes(hot_blocked):
+        raise Rejected("the token's issuer has blacklisted the hot wallet")
+    if _yes(to_blocked):
+        raise Rejected("the destination is blacklisted by the token's issuer")
+    if _yes(fee) and not allow_fee:
+        raise ConfigError("the token now takes a fee: the customer would receive less than we owe")
+
+
+def _check_trial(trial: object) -> None:
+    """Rejected, with the contract's reason, when a trial run of the transfer reverts or returns false."""
+    if isinstance(trial, RpcError):
+        words = trial.message.lower()
+        if trial.code == 3 or "revert" in words or "invalid opcode" in words:
+            raise Rejected(f"the token refuses the transfer{_reason(trial.data)}")
+        raise Retryable(f"the node cannot try the transfer ({trial})")
+    # Tether's transfer returns nothing at all, others true.
+    if trial == _FALSE:
+        raise Rejected("the token refuses the transfer (it returns false)")
+
+
+def _yes(answer: object) -> bool:
+    return isinstance(answer, str) and len(answer) == 66 and int(answer, 16) != 0
+
+
+def _reason(data: object) -> str:
+    """The text of Error(string), as `` (text)``; '' when the contract gave none."""
+    if isinstance(data, Mapping):
+        data = data.get("data")
+    if not isinstance(data, str) or not data.startswith(_REASON_SELECTOR):
+        return ""
+    try:
+        body = bytes.fromhex(data[len(_REASON_SELECTOR) :])
+    except ValueError:
+        return ""
+    size = int.from_bytes(body[32:64], "big")
+    text = body[64 : 64 + min(size, 200)].decode("utf-8", "replace")
+    return f" ({text})" if text.isprintable() and text else ""
+
+
+def _least(now: object, pending: object) -> int:
+    """The smaller of two balances; not every node can tell the pending one."""
+    return number(now) if isinstance(pending, RpcError) else min(number(now), number(pending))

@@ -1,0 +1,63 @@
+"""Which gateway serves a currency and direction, and the gateway object behind a provider row."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from kauri.common.errors import KauriError
+from kauri.core.models import Currency, Network, Provider
+from kauri.payment_provider.gateway import Direction, Gateway, GatewayConfig, build, registry
+
+
+def gateway_for(provider: Provider) -> Gateway:
+    """The adapter of ``provider`` with its settings and decrypted credentials.
+
+    The hot wallet's key comes from the environment of the one worker that has it, not from the
+    database.
+    """
+    credentials = dict(provider.credentials)
+    if settings.KAURI.evm_hot_key and registry()[provider.adapter].uses_nonce:
+        credentials["hot_key"] = settings.KAURI.evm_hot_key
+    return build(
+        provider.adapter,
+        GatewayConfig(code=provider.code, settings=dict(provider.settings), credentials=credentials),
+    )
+
+
+def scanning_providers() -> list[Provider]:
+    """Enabled payment providers that find incoming money themselves."""
+    return [provider for provider in _enabled() if registry()[provider.adapter].scans]
+
+
+def route(currency: Currency, direction: Direction, network: str = "") -> tuple[Provider, Gateway, Network | None]:
+    """The first healthy provider by priority that can do it, its gateway and its network.
+
+    ``operation_disabled`` when nobody can at all, ``provider_unavailable`` when those who can are
+    unhealthy.
+    """
+    able = []
+    for provider in _enabled():
+        gateway = gateway_for(provider)
+        if any(
+            capability.currency == currency.code
+            and capability.direction == direction
+            and (not network or capability.network.upper() == network.upper())
+            for capability in gateway.capabilities()
+        ):
+            able.append((provider, gateway))
+    if not able:
+        raise KauriError("operation_disabled", f"no provider for {currency} {direction.value}")
+    for provider, gateway in able:
+        if provider.health != Provider.HealthState.BAD:
+            return provider, gateway, network_of(provider)
+    raise KauriError("provider_unavailable", f"every provider of {currency} is unhealthy")
+
+
+def network_of(provider: Provider) -> Network | None:
+    """The network that the provider's settings name, if it has one."""
+    return Network.objects.filter(code=str(provider.settings.get("network", "")), is_enabled=True).first()
+
+
+def _enabled() -> list[Provider]:
+    rows = Provider.objects.filter(kind=Provider.Kind.PAYMENT, is_enabled=True).order_by("priority", "code")
+    return [provider for provider in rows if provider.adapter in registry()]

@@ -1,0 +1,102 @@
+"""Deposit addresses and payment links: whose they are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from kauri.common.admin import EMPTY, ReadOnlyAdmin, copyable, money, page_link, short, when_column
+from kauri.wallet.models import DepositAddress, PaymentLink
+
+
+class GivenFilter(SimpleListFilter):
+    title = _("given out")
+    parameter_name = "given"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, object]]:
+        del request, model_admin
+        return [("yes", _("Given to a customer")), ("no", _("Spare"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[DepositAddress]) -> QuerySet[DepositAddress]:
+        del request
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(user__isnull=self.value() == "no")
+
+
+@admin.register(DepositAddress)
+class DepositAddressAdmin(ReadOnlyAdmin):
+    list_display = ("address_short", "network", "currency", "customer", "external_id", "given", "provider")
+    list_display_links = None
+    list_select_related = ("user", "network", "currency", "provider")
+    list_filter = (GivenFilter, ("network", RelatedDropdownFilter), ("assigned_at", RangeDateTimeFilter))
+    exact_search: ClassVar[dict[str, str]] = {"address": "text", "user__email": "lower", "external_id": "text"}
+    search_help_text = _("An address, a customer's e-mail or the client's id, exactly")
+    public_lookup = "pk"
+    fields = (
+        "address_full",
+        "network",
+        "currency",
+        "provider",
+        "index",
+        "customer",
+        "external_id",
+        "callback_url",
+        "made",
+        "given",
+    )
+    made = when_column("created_at", _("made"))
+    given = when_column("assigned_at", _("given out"))
+
+    @display(description=_("address"))
+    def address_short(self, obj: DepositAddress) -> SafeString:
+        return page_link(obj, short(obj.address)) + copyable(obj.address, "")
+
+    @display(description=_("address"))
+    def address_full(self, obj: DepositAddress) -> SafeString:
+        return copyable(obj.address)
+
+    @display(description=_("customer"), ordering="user")
+    def customer(self, obj: DepositAddress) -> SafeString:
+        return page_link(obj.user)
+
+
+@admin.register(PaymentLink)
+class PaymentLinkAdmin(ReadOnlyAdmin):
+    list_display = ("made", "customer", "amount_shown", "provider", "external_id", "provider_reference")
+    list_select_related = ("user", "currency", "provider")
+    list_filter = (("provider", RelatedDropdownFilter), ("created_at", RangeDateTimeFilter))
+    exact_search: ClassVar[dict[str, str]] = {"public_id": "uuid", "user__email": "lower", "external_id": "text"}
+    search_help_text = _("Our reference, a customer's e-mail or the client's id, exactly")
+    fields = (
+        "reference",
+        "customer",
+        "amount_shown",
+        "provider",
+        "provider_reference",
+        "url",
+        "external_id",
+        "callback_url",
+        "made",
+    )
+    made = when_column("created_at", _("made"))
+
+    @display(description=_("our reference"))
+    def reference(self, obj: PaymentLink) -> SafeString:
+        return copyable(obj.public_id)
+
+    @display(description=_("customer"), ordering="user")
+    def customer(self, obj: PaymentLink) -> SafeString:
+        return page_link(obj.user)
+
+    @display(description=_("amount"), ordering="amount")
+    def amount_shown(self, obj: PaymentLink) -> SafeString:
+        return EMPTY if obj.amount is None else money(obj.amount, obj.currency)

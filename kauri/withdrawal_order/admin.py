@@ -1,0 +1,366 @@
+"""The desk's first work: the queue of withdrawals, and the one page to decide on one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import SimpleListFilter
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext, override
+from unfold.contrib.filters.admin import RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from kauri.account.admin import decisions_table, level_badge, sign_ins_table
+from kauri.balance.admin import transfers_table
+from kauri.common import clock
+from kauri.common.admin import (
+    EMPTY,
+    ReadOnlyAdmin,
+    actor_of,
+    age,
+    badge,
+    copyable,
+    list_url,
+    money,
+    page_link,
+    raw,
+    refusal,
+    short,
+    when,
+)
+from kauri.common.errors import KauriError
+from kauri.notification.admin import deliveries_table
+from kauri.order_core.admin import limit_title, moves_table, notes_list, orders_table, rule_text, status_badge
+from kauri.order_core.models import Approval, ApprovalVote, Order
+from kauri.order_core.services import note_add
+from kauri.payment_provider.admin import PAYOUT_TONES
+from kauri.withdrawal_order import selectors, services
+from kauri.withdrawal_order.models import WithdrawalDetail
+from kauri.withdrawal_order.selectors import Decision
+
+REJECT_REASONS: Final = (
+    ("", _("Choose a reason")),
+    ("suspicious_destination", _("Suspicious destination")),
+    ("suspicious_activity", _("Suspicious activity on the account")),
+    ("source_of_funds", _("Source of funds is not clear")),
+    ("verification_needed", _("Verification is not sufficient")),
+    ("customer_request", _("The customer asked for it")),
+    ("other", _("Other")),
+)
+_YOUNG_ACCOUNT_DAYS = 7
+_APPROVE = "withdrawal_order.approve_withdrawaldetail"
+_REJECT = "withdrawal_order.reject_withdrawaldetail"
+_NOTE = "order_core.note_order"
+
+_area = UnfoldAdminTextareaWidget
+
+
+class ApproveForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Words for the history (optional)"), required=False, max_length=300, widget=_area(attrs={"rows": 2})
+    )
+
+
+class RejectForm(forms.Form):
+    code = forms.ChoiceField(label=_("Reason"), choices=REJECT_REASONS, widget=UnfoldAdminSelectWidget)
+    words = forms.CharField(
+        label=_("In your words"), required=False, max_length=300, widget=_area(attrs={"rows": 3})
+    )
+
+    def reason(self) -> str:
+        """The reason in English, whoever writes it in whatever language: history is one."""
+        with override("en"):
+            title = str(dict(REJECT_REASONS)[self.cleaned_data["code"]])
+        words = self.cleaned_data["words"].strip()
+        return f"{title}: {words}" if words else title
+
+
+class NoteForm(forms.Form):
+    text = forms.CharField(label=_("Note"), max_length=2000, widget=_area(attrs={"rows": 4}))
+
+
+class QueueFilter(SimpleListFilter):
+    """Who waits, who waits too long, whose work it is."""
+
+    title = _("queue")
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        del request, model_admin
+        return [("waiting", _("Waits for approval")), ("overdue", _("Waits too long")), ("mine", _("Taken by me"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        waiting = queryset.filter(order__approval__state=Approval.State.PENDING)
+        if self.value() == "overdue":
+            return waiting.filter(order__approval__created_at__lt=clock.now() - selectors.OVERDUE_AFTER)
+        return waiting.filter(order__approval__taken_by=request.user) if self.value() == "mine" else waiting
+
+
+@admin.register(WithdrawalDetail)
+class WithdrawalAdmin(ReadOnlyAdmin):
+    """Lists lead to the page of decision; every act there is a POST that calls a service."""
+
+    list_display = ("amount", "customer", "to", "why", "waits", "status", "taken", "provider")
+    list_select_related = (
+        "order__owner",
+        "order__currency_out",
+        "order__approval__taken_by",
+        "provider",
+    )
+    list_filter = (
+        QueueFilter,
+        ("order__currency_out", RelatedDropdownFilter),
+        ("provider", RelatedDropdownFilter),
+        ("order__created_at", RangeDateTimeFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {
+        "order__public_id": "uuid",
+        "destination": "text",
+        "order__owner__email": "lower",
+        "order__external_id": "text",
+        "payout__provider_reference": "text",
+    }
+    search_help_text = _("An order id, the client's id, an e-mail, a destination or a transaction hash, exactly")
+    fields = ("amount", "customer", "to")
+    public_lookup = "order__public_id"
+
+    @display(description=_("amount"), ordering="order__amount_out")
+    def amount(self, obj: WithdrawalDetail) -> SafeString:
+        return money(obj.order.amount_out, obj.order.currency_out)
+
+    @display(description=_("customer"))
+    def customer(self, obj: WithdrawalDetail) -> str:
+        return obj.order.owner.email
+
+    @display(description=_("destination"))
+    def to(self, obj: WithdrawalDetail) -> SafeString:
+        return copyable(obj.destination, short(obj.destination))
+
+    @display(description=_("why it is here"))
+    def why(self, obj: WithdrawalDetail) -> Any:
+        approval = getattr(obj.order, "approval", None)
+        return rule_text(approval.rules[0]) if approval is not None and approval.rules else EMPTY
+
+    @display(description=_("since"), ordering="order__created_at")
+    def waits(self, obj: WithdrawalDetail) -> SafeString:
+        approval = getattr(obj.order, "approval", None)
+        return when(approval.created_at if approval is not None else obj.order.created_at)
+
+    @display(description=_("status"))
+    def status(self, obj: WithdrawalDetail) -> SafeString:
+        return status_badge(obj.order)
+
+    @display(description=_("taken by"))
+    def taken(self, obj: WithdrawalDetail) -> SafeString:
+        approval = getattr(obj.order, "approval", None)
+        if approval is None or approval.taken_by is None:
+            return EMPTY
+        return badge(approval.taken_by.email, "info")
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+        # A queue is worked from its head; a list of the past is read from its end.
+        return ("order__approval__created_at",) if request.GET.get("queue") else ("-order_id",)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("next/", wrap(self.next_view), name="withdrawal_next"),
+            path("<uuid:order_id>/state/", wrap(self.state_view), name="withdrawal_state"),
+            path("<uuid:order_id>/do/<slug:verb>/", wrap(self.act_view), name="withdrawal_act"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        del form_url
+        self._may_look(request)
+        try:
+            found = selectors.decision(uuid.UUID(str(object_id)))
+        except ValueError:
+            found = None
+        if found is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Withdrawal"),
+            "subtitle": short(found.order.public_id),
+            "opts": self.opts,
+            "is_fullwidth": "1",
+            **_page(found),
+            **_standing(request, found.order, found.approval, found.has_voted(request.user.pk)),
+            "approve_form": ApproveForm(auto_id="approve_%s"),
+            "reject_form": RejectForm(auto_id="reject_%s"),
+            "note_form": NoteForm(auto_id="note_%s"),
+            **(extra_context or {}),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/withdrawal_order/decision.html", context)
+
+    def state_view(self, request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
+        """Who has it now: asked for every few seconds by an open page."""
+        self._may_look(request)
+        approval = selectors.waiting_approval(order_id)
+        if approval is None:
+            raise Http404
+        context = _standing(request, approval.order, approval, voted=False)
+        return TemplateResponse(request, "admin/withdrawal_order/standing.html", context)
+
+    def next_view(self, request: HttpRequest) -> HttpResponse:
+        self._may_look(request)
+        following = selectors.next_waiting(request.user.pk)
+        if following is None:
+            messages.info(request, _("Nothing waits for you: the queue is empty or taken by others."))
+            return HttpResponseRedirect(list_url(WithdrawalDetail, queue="waiting"))
+        return HttpResponseRedirect(_url(following))
+
+    def act_view(self, request: HttpRequest, order_id: uuid.UUID, verb: str) -> HttpResponse:
+        """approve, reject, take, untake, note: permission, service, words."""
+        self._may_look(request)
+        act = _ACTS.get(verb)
+        if act is None:
+            raise Http404
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        permissions, run = act
+        if not any(request.user.has_perm(permission) for permission in permissions):
+            raise PermissionDenied
+        try:
+            said = run(request, order_id)
+        except KauriError as error:
+            messages.error(request, _lost(error, order_id))
+            return HttpResponseRedirect(_url(order_id))
+        if said is None:
+            return HttpResponseRedirect(_url(order_id))
+        messages.success(request, str(said))
+        following = selectors.next_waiting(request.user.pk, order_id) if verb in ("approve", "reject") else None
+        return HttpResponseRedirect(_url(following or order_id))
+
+    def _may_look(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+
+def _url(order_id: uuid.UUID) -> str:
+    return reverse("admin:withdrawal_order_withdrawaldetail_change", args=(order_id,))
+
+
+def _approve(request: HttpRequest, order_id: uuid.UUID) -> Any:
+    form = ApproveForm(request.POST)
+    if not _valid(request, form):
+        return None
+    services.withdrawal_approve(order_id=order_id, actor=actor_of(request), reason=form.cleaned_data["reason"])
+    approval = selectors.waiting_approval(order_id)
+    if approval is not None and approval.state == Approval.State.PENDING:
+        return _("Your approval counts. Another person has to approve %(what)s as well.") % _named(order_id)
+    return _("Approved: %(what)s goes out.") % _named(order_id)
+
+
+def _reject(request: HttpRequest, order_id: uuid.UUID) -> Any:
+    form = RejectForm(request.POST)
+    if not _valid(request, form):
+        return None
+    services.withdrawal_reject(order_id=order_id, actor=actor_of(request), reason=form.reason())
+    return _("Rejected: %(what)s. The money is back on the customer's balance.") % _named(order_id)
+
+
+def _note(request: HttpRequest, order_id: uuid.UUID) -> Any:
+    form = NoteForm(request.POST)
+    if not _valid(request, form):
+        return None
+    note_add(order_id=order_id, text=form.cleaned_data["text"], actor=actor_of(request))
+    return _("The note is kept.")
+
+
+def _take(request: HttpRequest, order_id: uuid.UUID) -> Any:
+    services.withdrawal_take(order_id=order_id, actor=actor_of(request))
+    return _("It is yours now: the others see your name.")
+
+
+def _untake(request: HttpRequest, order_id: uuid.UUID) -> Any:
+    services.withdrawal_untake(order_id=order_id, actor=actor_of(request))
+    return _("It is back in the queue.")
+
+
+#: verb -> (any of these permissions, what runs)
+_ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[HttpRequest, uuid.UUID], Any]]]] = {
+    "approve": ((_APPROVE,), _approve),
+    "reject": ((_REJECT,), _reject),
+    "note": ((_NOTE,), _note),
+    "take": ((_APPROVE, _REJECT), _take),
+    "untake": ((_APPROVE, _REJECT), _untake),
+}
+
+
+def _valid(request: HttpRequest, form: forms.Form) -> bool:
+    for name, faults in form.errors.items():
+        messages.error(request, f"{form.fields[name].label}: {' '.join(faults)}")
+    return not form.errors
+
+
+def _named(order_id: uuid.UUID) -> dict[str, str]:
+    detail = WithdrawalDetail.objects.select_related("order__currency_out").get(order__public_id=order_id)
+    amount = plain(detail.order.amount_out)
+    return {"what": f"{amount} {detail.order.currency_out} → {short(detail.destination)}"}
+
+
+def _lost(error: KauriError, order_id: uuid.UUID) -> str:
+    """A refusal, and in a race who was first: the loser is told what happened."""
+    approval = selectors.waiting_approval(order_id) if error.code == "wrong_state" else None
+    happened = _happened(approval) if approval is not None else ""
+    return f"{happened} {_('Nothing was done twice.')}" if happened else refusal(error)
+
+
+def _happened(approval: Approval) -> str:
+    vote = selectors.last_vote(approval)
+    if approval.state == Approval.State.WITHDRAWN:
+        return str(_("The customer withdrew this order."))
+    if approval.state != Approval.State.PENDING and vote is not None:
+        words = _("%(who)s approved it %(age)s.") if vote.decision == "approve" else _("%(who)s rejected it %(age)s.")
+        return str(words) % {"who": vote.actor_label, "age": age(vote.at)}
+    if approval.state == Approval.State.PENDING and approval.taken_by is not None:
+        when_taken = age(approval.taken_at) if approval.taken_at else ""
+        return str(_("%(who)s took it %(age)s.")) % {"who": approval.taken_by.email, "age": when_taken}
+    return ""
+
+
+def _standing(request: HttpRequest, order: Order, approval: Approval | None, voted: bool) -> dict[str, Any]:
+    """Where the order stands for this operator, and which buttons work."""
+    user = request.user
+    waiting = approval is not None and approval.state == Approval.State.PENDING
+    taken_by = approval.taken_by if waiting and approval is not None else None
+    other = taken_by is not None and taken_by.pk != user.pk
+    obstacle: Any = ""
+    if waiting and order.owner_id == user.pk:
+        obstacle = _("This is your own order: somebody else decides.")
+    elif waiting and voted:
+        obstacle = _("You have approved it. Another person has to approve it as well.")
+    elif waiting and other:
+        obstacle = _("%(who)s has taken it. Release it first if you must decide.") % {"who": taken_by}
+    free = waiting and not obstacle
+    return {
+        "order_id": order.public_id,
+        "status": status_badge(order),
+        "waiting": waiting,
+        "obstacle": obstacle,
+        "taken_by_me": taken_by is not None and not other,
+        "taken_by_other": taken_by if other else None,
+        "happened": _happened(approval) if approval is not None and not waiting else "",
+        "may_approve": free and user.has_perm(_APPROVE),
+        "may_reject": free and user.has_perm(_REJECT),
+        "may_take": waiting and (user.has_perm(_APPROVE) or user.has_perm(_REJECT)),
+        "may_note": user.has_perm(_NOTE),
+    }

@@ -1,0 +1,129 @@
+"""Money out, by API."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router, Schema
+from pydantic import Field
+
+from kauri.common.actor import Actor, ActorKind
+from kauri.common.api import errors, idempotency_key, require_scope, wants_strings
+from kauri.common.exact_json import dumps
+from kauri.common.urls import check_callback_url
+from kauri.core import idempotency
+from kauri.withdrawal_order import services
+
+router = Router(tags=["Withdrawals"])
+
+
+class WithdrawalIn(Schema):
+    """``amount`` is what shall arrive; the fee is taken on top."""
+
+    currency: str = Field(..., max_length=12, examples=["USDT"])
+    amount: str | int | Decimal = Field(..., examples=["24.50"])
+    wallet_to: str = Field(
+        ..., min_length=1, max_length=128, examples=["0x9858EfFD232B4033E47d90003D41EC34EcaEda94"]
+    )
+    withdrawal_type: str = Field("GATEWAY", max_length=20)
+    payment_method: str | None = Field(None, max_length=24, examples=["ERC20"])
+    external_id: str | None = Field(None, max_length=128, examples=["payout-0001"])
+    callback_url: str | None = Field(None, max_length=500, examples=["https://shop.example/kauri"])
+    comment: str | None = Field(None, max_length=500)
+    additional_info: dict[str, Any] = Field(default_factory=dict)
+
+
+class WithdrawalOut(Schema):
+    status: str = "success"
+    order_id: str = Field(..., examples=["0a6282ec-f63d-4a15-a16c-a128b46eb7eb"])
+    order_status: str = Field(..., examples=["WAITING_FOR_OPERATOR_CONFIRMATION"])
+    amount: Decimal = Field(..., examples=["25.00"], description="What leaves the balance.")
+    fee: Decimal = Field(..., examples=["0.50"])
+    amount_to_withdrawal: Decimal = Field(..., examples=["24.50"])
+
+
+@router.post(
+    "/withdrawal",
+    response={
+        200: WithdrawalOut,
+        **errors(
+            "validation_error",
+            "unauthenticated",
+            "insufficient_funds",
+            "forbidden",
+            "conflict",
+            "idempotency_mismatch",
+            "rate_limited",
+            "provider_unavailable",
+        ),
+    },
+    operation_id="withdrawal_create",
+    openapi_extra={
+        "parameters": [
+            {
+                "in": "header",
+                "name": "Idempotency-Key",
+                "schema": {"type": "string", "maxLength": 200},
+                "description": "Same key and body: the stored answer. external_id in the body works alike.",
+            }
+        ]
+    },
+)
+def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
+    """Pay out of the balance. Money is held at once; an operator may have to approve."""
+    require_scope(request, "withdraw")
+    check_callback_url(data.callback_url or "")
+    user = request.auth  # type: ignore[attr-defined]
+    api_key = getattr(request, "api_key", None)
+    actor = (
+        Actor(ActorKind.API_KEY, str(api_key.public_id), f"{user.email} ({api_key.name})", request.client_ip)  # type: ignore[attr-defined]
+        if api_key
+        else user.as_actor(ip=request.client_ip)  # type: ignore[attr-defined]
+    )
+
+    def run() -> idempotency.StoredAnswer:
+        order = services.withdrawal_create(
+            request=services.WithdrawalRequest(
+                user_id=user.pk,
+                currency=data.currency.strip().upper(),
+                amount=data.amount,
+                destination=data.wallet_to,
+                network=data.payment_method or "",
+                external_id=data.external_id or "",
+                callback_url=data.callback_url or "",
+                comment=data.comment or "",
+                additional_info=data.additional_info,
+                ip=request.client_ip,  # type: ignore[attr-defined]
+                user_agent=request.headers.get("User-Agent", ""),
+            ),
+            actor=actor,
+        )
+        body = {
+            "status": "success",
+            "order_id": str(order.public_id),
+            "order_status": order.status,
+            "amount": order.amount_in,
+            "fee": order.fee,
+            "amount_to_withdrawal": order.amount_out,
+        }
+        return idempotency.StoredAnswer(
+            200, "application/json", dumps(body, as_strings=wants_strings(request))
+        )
+
+    keys = [f"key:{key}"] if (key := idempotency_key(request)) else []
+    if data.external_id:
+        keys.append(f"external_id:{data.external_id}")
+    if not keys:
+        answer = run()
+    else:
+        answer = idempotency.once(
+            owner_id=user.pk, endpoint="withdrawal_create", keys=keys, body=request.body, run=run
+        )
+    response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
+    if answer.replayed:
+        response["Idempotency-Replayed"] = "true"
+    return response
+
+

@@ -1,0 +1,248 @@
+"""Reading withdrawals: the queue, and everything one decision needs."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+
+from kauri.account.models import SignIn, User, VerificationDecision
+from kauri.balance.selectors import CustomerBalance, customer_balances, order_transfers
+from kauri.common import clock
+from kauri.common.money import ZERO
+from kauri.notification.models import Delivery
+from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
+from kauri.order_core.states import OrderStatus, OrderType
+from kauri.withdrawal_order.models import WithdrawalDetail
+
+OVERDUE_AFTER: Final = timedelta(minutes=30)
+#: What did not take money out does not count towards the totals.
+NOT_COUNTED: Final = (
+    OrderStatus.ERROR,
+    OrderStatus.CANCELLED,
+    OrderStatus.EXPIRED,
+    OrderStatus.CANCELLED_BY_OPERATOR,
+)
+_LAST_ORDERS = 10
+_OTHERS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How long the queue is, since when its head waits, and how many wait too long."""
+
+    count: int
+    oldest: datetime | None
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationHistory:
+    """What the house knows of an address: this customer's own use, and anybody else's."""
+
+    own_count: int
+    own_done: int
+    first_used: datetime | None
+    last_used: datetime | None
+    others: list[tuple[User, int]]
+
+    @property
+    def is_new(self) -> bool:
+        return self.own_count == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What the customer took out in this currency in the last ``days``, this order included."""
+
+    days: int
+    amount: Decimal
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whether the order's address and device were seen in the customer's own sign-ins before."""
+
+    ip_known: bool
+    device_known: bool
+    sign_ins: list[SignIn]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Everything on the page of one withdrawal."""
+
+    detail: WithdrawalDetail
+    order: Order
+    approval: Approval | None
+    votes: list[ApprovalVote]
+    destination: DestinationHistory
+    balance: CustomerBalance | None
+    totals: list[Total]
+    origin: Origin
+    verifications: list[VerificationDecision]
+    last_orders: list[Order]
+    transfers: list[Any]
+    deliveries: list[Delivery]
+    notes: list[OrderNote]
+    moves: list[Transition]
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.approval is not None and self.approval.state == Approval.State.PENDING
+
+    def has_voted(self, user_id: int) -> bool:
+        return any(vote.actor_kind == "operator" and vote.actor_id == str(user_id) for vote in self.votes)
+
+
+def queue() -> QuerySet[Approval]:
+    """Withdrawals that wait for a person, the oldest first."""
+    return Approval.objects.filter(
+        state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL
+    ).order_by("created_at", "id")
+
+
+def queue_state() -> QueueState:
+    """One query over the partial index of waiting approvals."""
+    found = queue().aggregate(
+        count=Count("id"),
+        oldest=Min("created_at"),
+        overdue=Count("id", filter=Q(created_at__lt=clock.now() - OVERDUE_AFTER)),
+    )
+    return QueueState(count=found["count"], oldest=found["oldest"], overdue=found["overdue"])
+
+
+def next_waiting(operator_id: int, but_not: uuid.UUID | None = None) -> uuid.UUID | None:
+    """The oldest withdrawal that this operator can decide on: not theirs, not taken, not voted on."""
+    waiting = (
+        queue()
+        .filter(Q(taken_by__isnull=True) | Q(taken_by_id=operator_id))
+        .exclude(order__owner_id=operator_id)
+        .exclude(votes__actor_kind="operator", votes__actor_id=str(operator_id))
+    )
+    if but_not is not None:
+        waiting = waiting.exclude(order__public_id=but_not)
+    return waiting.values_list("order__public_id", flat=True).first()
+
+
+def waiting_approval(order_id: uuid.UUID) -> Approval | None:
+    """The order's approval with whoever took it; how it stands now."""
+    return Approval.objects.select_related("taken_by", "order").filter(order__public_id=order_id).first()
+
+
+def last_vote(approval: Approval) -> ApprovalVote | None:
+    return approval.votes.order_by("-id").first()
+
+
+def decision(order_id: uuid.UUID) -> Decision | None:
+    """The whole of one withdrawal, or None. A constant number of queries."""
+    detail = (
+        WithdrawalDetail.objects.select_related(
+            "order__owner__group",
+            "order__currency_in",
+            "order__currency_out",
+            "order__fee_currency",
+            "network",
+            "provider",
+            "payout__provider",
+            "payout__currency",
+            "payout__cost_currency",
+        )
+        .filter(order__public_id=order_id)
+        .first()
+    )
+    if detail is None:
+        return None
+    order = detail.order
+    approval = Approval.objects.select_related("taken_by").prefetch_related("votes").filter(order=order).first()
+    balances = {found.currency.pk: found for found in customer_balances(order.owner_id)}
+    return Decision(
+        detail=detail,
+        order=order,
+        approval=approval,
+        votes=list(approval.votes.all()) if approval is not None else [],
+        destination=_destination(detail),
+        balance=balances.get(order.currency_in_id),
+        totals=_totals(order),
+        origin=_origin(order),
+        verifications=list(order.owner.verification_decisions.order_by("-id")[:_OTHERS_SHOWN]),
+        last_orders=_last_orders(order),
+        transfers=order_transfers(order.public_id),
+        deliveries=list(
+            Delivery.objects.filter(subject_type="order", subject_id=order.public_id).order_by("-id")[:_LAST_ORDERS]
+        ),
+        notes=list(order.notes.order_by("-id")),
+        moves=list(order.transitions.order_by("id")),
+    )
+
+
+def _destination(detail: WithdrawalDetail) -> DestinationHistory:
+    same = WithdrawalDetail.objects.filter(destination=detail.destination)
+    own = same.filter(order__owner_id=detail.order.owner_id).exclude(pk=detail.pk)
+    found = own.aggregate(
+        count=Count("pk"),
+        done=Count("pk", filter=Q(order__status=OrderStatus.CLOSED)),
+        first=Min("order__created_at"),
+        last=Max("order__created_at"),
+    )
+    others = list(
+        User.objects.filter(orders__withdrawal__destination=detail.destination)
+        .exclude(pk=detail.order.owner_id)
+        .annotate(times=Count("orders"))
+        .order_by("-times", "pk")[:_OTHERS_SHOWN]
+    )
+    return DestinationHistory(
+        own_count=found["count"],
+        own_done=found["done"],
+        first_used=found["first"],
+        last_used=found["last"],
+        others=[(user, user.times) for user in others],
+    )
+
+
+def _totals(order: Order) -> list[Total]:
+    now = clock.now()
+    day, month = now - timedelta(days=1), now - timedelta(days=30)
+    counted = Order.objects.filter(
+        owner_id=order.owner_id,
+        type=OrderType.WITHDRAWAL,
+        currency_out_id=order.currency_out_id,
+        created_at__gt=month,
+    ).exclude(status__in=NOT_COUNTED)
+    found = counted.aggregate(
+        day=Sum("amount_out", filter=Q(created_at__gt=day)),
+        day_count=Count("id", filter=Q(created_at__gt=day)),
+        month=Sum("amount_out"),
+        month_count=Count("id"),
+    )
+    return [
+        Total(days=1, amount=found["day"] or ZERO, count=found["day_count"]),
+        Total(days=30, amount=found["month"] or ZERO, count=found["month_count"]),
+    ]
+
+
+def _origin(order: Order) -> Origin:
+    seen = SignIn.objects.filter(user_id=order.owner_id, succeeded=True, at__lte=order.created_at)
+    found = seen.aggregate(
+        ip=Count("id", filter=Q(ip=order.ip)) if order.ip else Count("id", filter=Q(pk__lt=0)),
+        device=Count("id", filter=Q(user_agent=order.user_agent)),
+    )
+    return Origin(
+        ip_known=bool(found["ip"]),
+        device_known=bool(order.user_agent and found["device"]),
+        sign_ins=list(SignIn.objects.filter(user_id=order.owner_id).order_by("-id")[:_OTHERS_SHOWN]),
+    )
+
+
+def _last_orders(order: Order) -> list[Order]:
+    return list(
+        Order.objects.filter(owner_id=order.owner_id)
+        .exclude(pk=order.pk)
+        .select_related("currency_in", "currency_out")
+        .order_by("-created_at", "-id")[:_LAST_ORDERS]
+    )

@@ -1,0 +1,15 @@
+"""What the ``withdrawal_order`` queue does."""
+
+from __future__ import annotations
+
+from kauri.withdrawal_order import services
+
+
+def payout_advance(payout_id: int) -> None:
+    """The next step of one payout."""
+    services.payout_advance(payout_id)
+
+
+def payouts_sweep() -> None:
+    """Enqueue what is due."""
+    services.payouts_sweep()

@@ -1,0 +1,1 @@
+"""Tests of how Kauri is run on one machine."""

@@ -1,0 +1,81 @@
+"""Ports that are taken are named, and secrets reach only the process they are for."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compose.local import environment, places
+from compose.local.console import SetupError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORTS = environment.Ports(8000, 8001, 8545)
+
+
+def test_a_taken_port_is_one_line_that_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        monkeypatch.setenv("KAURI_CALLBACKS_PORT", str(taken))
+        monkeypatch.setenv("KAURI_PORT", "1")
+        monkeypatch.setattr(environment, "is_free", lambda port: port != taken)
+        with pytest.raises(SetupError) as caught:
+            environment.Ports.chosen().must_be_free()
+        monkeypatch.undo()
+        assert not environment.is_free(taken)
+    line = str(caught.value)
+    assert line.startswith(f"Port {taken} is taken by another program: set KAURI_CALLBACKS_PORT")
+    assert "\n" not in line
+
+
+def test_two_equal_ports_are_refused() -> None:
+    with pytest.raises(SetupError, match="KAURI_DEMO_EVM_PORT and KAURI_CALLBACKS_PORT are both 9"):
+        environment.Ports(65000, 9, 9).must_be_free()
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "80.0"])
+def test_a_port_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAURI_PORT", text)
+    with pytest.raises(SetupError, match=f"KAURI_PORT is '{text}'"):
+        environment.Ports.chosen()
+
+
+def test_only_the_signing_process_gets_the_hot_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = tmp_path / "chain.json"
+    chain.write_text(json.dumps({"hot_key": "0x01"}))
+    monkeypatch.setattr(places, "CHAIN_FILE", chain)
+    monkeypatch.setenv("KAURI_EVM_HOT_KEY", "0x02")
+    env = environment.demo("postgresql://x", PORTS, {"KAURI_SECRET_KEY": "s"})
+    assert "KAURI_EVM_HOT_KEY" not in env
+    assert environment.with_hot_key(env)["KAURI_EVM_HOT_KEY"] == "0x01"
+
+
+def test_the_demo_is_never_anything_but_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAURI_ENV", "prod")
+    monkeypatch.setenv("KAURI_DEMO_EVM_PORT", "9545")
+    monkeypatch.setenv("KAURI_TELEGRAM_TOKEN", "kept")
+    env = environment.demo("postgresql://x", PORTS, {})
+    assert env["KAURI_ENV"] == "demo"
+    assert env["KAURI_TELEGRAM_TOKEN"] == "kept"
+    assert "KAURI_DEMO_EVM_PORT" not in env
+
+
+def test_the_tests_get_nothing_of_the_callers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAURI_TELEGRAM_TOKEN", "real")
+    monkeypatch.setenv("REDIS_URL", "redis://real")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://real")
+    env = environment.test("postgresql://test", "/state", {"KAURI_SECRET_KEY": "s"})
+    named = {name: value for name, value in env.items() if name.startswith(("KAURI_", "REDIS", "DATABASE"))}
+    assert named == {
+        "DATABASE_URL": "postgresql://test",
+        "KAURI_ENV": "test",
+        "KAURI_SECRET_KEY": "s",
+        "KAURI_STATE_DIR": "/state",
+    }

@@ -1,0 +1,146 @@
+"""The house of one test: defaults, people, a USDT provider on the test's own chain, and its workers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.utils.module_loading import import_string
+from django_q.models import OrmQ
+from embit import bip39
+from embit.bip32 import HDKey
+from eth_account import Account
+
+from backoffice import defaults
+from kauri.account.models import CustomerGroup, User
+from kauri.balance import services as balance
+from kauri.common import clock
+from kauri.common.actor import SYSTEM, Actor
+from kauri.core.models import Currency, Network, Provider
+from tests.nodes import Chain
+
+PASSWORD = "a long enough passphrase"
+#: A public phrase of BIP-39's own test vectors.
+PHRASE = "letter advice cage absurd amount doctor acoustic avoid letter advice cage above"
+WEBHOOK_SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def house(db: None) -> None:
+    """Everything a new installation starts with."""
+    defaults.load()
+
+
+@pytest.fixture
+def customer(house: None) -> Callable[..., User]:
+    """Makes a customer: confirmed e-mail, verification level 1."""
+
+    def make(**fields: Any) -> User:
+        values: dict[str, Any] = {
+            "email": f"customer{next(_numbers)}@example.com",
+            "verification_level": 1,
+            "email_verified_at": clock.now(),
+            "group": CustomerGroup.objects.get(code="default"),
+            "webhook_secret": WEBHOOK_SECRET,
+        }
+        return User.objects.create_user(password=PASSWORD, **{**values, **fields})
+
+    return make
+
+
+@pytest.fixture
+def operator(house: None) -> Callable[..., Actor]:
+    """Makes an operator of a role and gives them as an actor."""
+
+    def make(role: str = "Treasury") -> Actor:
+        user = User.objects.create_user(
+            email=f"{role.lower()}{next(_numbers)}@example.com", password=PASSWORD, is_staff=True
+        )
+        user.groups.add(Group.objects.get(name=role))
+        return user.as_actor(ip="127.0.0.1")
+
+    return make
+
+
+@pytest.fixture
+def drain(db: None) -> Callable[..., int]:
+    """Runs what is queued, as workers would, until nothing is left; returns how many tasks ran.
+
+    The queue and the tasks are the real ones; only the worker processes are not.
+    """
+
+    def run(limit: int = 200) -> int:
+        ran = 0
+        while ran < limit:
+            row = OrmQ.objects.order_by("id").first()
+            if row is None:
+                return ran
+            task = row.task
+            row.delete()
+            import_string(task["func"])(*task["args"])
+            ran += 1
+        raise AssertionError("the queue does not come to rest")
+
+    return run
+
+
+@dataclass
+class Usdt:
+    """The USDT provider on the test's chain, with a funded hot wallet and true opening books."""
+
+    provider: Provider
+    network: Network
+    chain: Chain
+    token: str
+    hot_address: str
+    hot_key: str
+
+    def send(self, address: str, amount: str, *, mine: int = 1) -> str:
+        """Send tokens from the faucet; returns the transaction's hash."""
+        name = self.chain.send_tokens(self.token, address, int(Decimal(amount).scaleb(6)))
+        if mine:
+            self.chain.mine(mine)
+        return name
+
+    def balance(self, address: str) -> Decimal:
+        return Decimal(self.chain.token_balance(self.token, address)).scaleb(-6)
+
+
+@pytest.fixture
+def usdt(house: None, eth: Chain, settings: Any) -> Usdt:
+    """Three confirmations; 10,000 USDT and 10 ETH in the hot wallet, on chain and in the books."""
+    root = HDKey.from_seed(bip39.mnemonic_to_seed(PHRASE))
+    xpub = root.derive("m/44h/60h/0h").to_public().to_base58()
+    hot_key = "0x" + root.derive("m/44h/60h/1h/0/0").secret.hex()
+    hot_address = Account.from_key(hot_key).address
+    token = eth.deploy_token()
+    eth.fund(token, hot_address, units=10_000 * 10**6, wei=10 * 10**18)
+    network = Network.objects.get(code="erc20")
+    network.confirmations = 3
+    network.environment = Network.Environment.REGTEST
+    network.save()
+    provider = Provider.objects.get(code="usdt-node")
+    provider.settings = {
+        **provider.settings,
+        "rpc_url": eth.url,
+        "chain_id": 31337,
+        "token_address": token,
+        "hot_address": hot_address,
+        "xpub": xpub,
+        "max_head_age_seconds": 0,
+    }
+    provider.is_enabled = True
+    provider.save()
+    settings.KAURI = settings.KAURI.model_copy(update={"evm_hot_key": hot_key})
+    for code, amount in (("USDT", "10000"), ("ETH", "10")):
+        balance.opening_post(
+            provider=provider, currency=Currency.objects.get(code=code), amount=Decimal(amount), actor=SYSTEM
+        )
+    return Usdt(provider, network, eth, token, hot_address, hot_key)
