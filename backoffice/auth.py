@@ -14,6 +14,7 @@ from kauri.account.models import User
 from kauri.common import throttle
 from kauri.common.errors import KauriError
 
+
 class AccessTokenAuth(HttpBearer):
     """``Authorization: Bearer <access token>``."""
 

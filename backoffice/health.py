@@ -43,6 +43,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse("\n".join(metrics_lines()) + "\n", content_type="text/plain; version=0.0.4")
 
 
+def api_not_found(request: HttpRequest) -> HttpResponse:
+    """No such call: the API's envelope."""
+    return error_response(request, KauriError("not_found"))
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """The API's envelope under /api/, a page elsewhere."""
     if request.path_info.startswith(("/api/", "/callbacks")) or settings.CALLBACKS_PROCESS:

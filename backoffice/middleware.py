@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
 
@@ -15,6 +16,9 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 
 from kauri.common.actor import request_id
+from kauri.common.api import error_response
+from kauri.common.errors import KauriError
+from kauri.common.throttle import Window
 
 Respond = Callable[[HttpRequest], HttpResponse]
 
@@ -78,10 +82,26 @@ class ApiPathMiddleware:
         sent = request.path_info
         collapsed = _SLASHES.sub("/", sent)
         request.sent_path = collapsed  # type: ignore[attr-defined]
-        if collapsed.startswith("/api/"):
-            routed = collapsed.rstrip("/")
-            request.path_info = request.path = routed
-        return self.get_response(request)
+        if not collapsed.startswith("/api/"):
+            return self.get_response(request)
+        request.path_info = request.path = collapsed.rstrip("/")
+        response = self.get_response(request)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = response.headers.get("Allow", "")
+            response = error_response(request, KauriError("method_not_allowed", f"allowed: {allowed}"))
+            response["Allow"] = allowed
+        return _with_rate(request, response)
+
+
+def _with_rate(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """RateLimit headers (IETF draft) where the call was counted."""
+    window: Window | None = getattr(request, "rate_window", None)
+    if window is not None:
+        response["RateLimit-Policy"] = f'"default";q={window.limit};w={window.seconds}'
+        response["RateLimit"] = f'"default";r={max(window.remaining, 0)};t={window.reset}'
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            response["Retry-After"] = str(window.reset)
+    return response
 
 
 class SessionLimitsMiddleware:
@@ -98,6 +118,6 @@ class SessionLimitsMiddleware:
             limits = settings.KAURI
             if now - seen > limits.session_idle_minutes * 60 or now - started > limits.session_hours * 3600:
                 logout(request)
-            elif now - seen > 60 or "seen" not in request.session:  # noqa: PLR2004 - one write a minute
+            elif now - seen > 60 or "seen" not in request.session:
                 request.session["seen"] = now
         return self.get_response(request)

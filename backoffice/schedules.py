@@ -33,6 +33,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("provider_health", "payment_provider.tasks.health_check", seconds=30),
     _s("address_pool", "wallet.tasks.pool_fill", minutes=1),
     _s("nonces_forget", "account.tasks.nonces_forget", minutes=5),
+    _s("throttles_forget", "account.tasks.throttles_forget", hours=1),
     _s("idempotency_forget", "core.tasks.idempotency_forget", hours=1),
 )
 

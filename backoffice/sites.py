@@ -31,7 +31,11 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp.util import random_hex
 from qrcode.image.svg import SvgPathFillImage
 from unfold.sites import UnfoldAdminSite
-from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminPasswordToggleWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from backoffice import dashboard, navigation
 from kauri.account.models import SignIn, User
@@ -112,7 +116,10 @@ class BackOfficeSite(UnfoldAdminSite):
         if not term:
             return HttpResponse()
         started = time.monotonic()
-        found = [*navigation.find(request, term), *self._search_apps(self.get_app_list(request), term.lower())]
+        found = [
+            *navigation.find(request, term),
+            *self._search_apps(self.get_app_list(request), term.lower()),
+        ]
         pages = Paginator(found, 100)
         context = {
             "search_term": term,

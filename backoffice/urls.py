@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import path, re_path
 
 from backoffice import health
 from backoffice.api import api
@@ -13,6 +13,7 @@ urlpatterns = [
     path("readyz", health.ready),
     path("metrics", health.metrics),
     path("api/v1/", api.urls),
+    re_path(r"^api(?:/|$)", health.api_not_found),
     path("", admin.site.urls),
 ]
 handler404 = "backoffice.health.not_found"

@@ -148,7 +148,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = KAURI.state_dir / "static"
 STATICFILES_DIRS = [ROOT / "static"]
 # Served from the apps' own folders: nothing to collect before a start.
 WHITENOISE_USE_FINDERS = True

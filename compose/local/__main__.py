@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 
-from compose.local import clean, leftovers, places, venv
+from compose.local import clean, leftovers, places, shell, venv
 from compose.local.console import SetupError, say
 
 WITH_DEV_TOOLS = ("test", "lint", "bench", "openapi")
@@ -17,6 +17,7 @@ ALONE = {"stop": leftovers.stop, "clean": clean.clean}
 def main(arguments: list[str]) -> int:
     """Set up, then become the command (this process is replaced, so signals reach the right one)."""
     name = arguments[0] if arguments else "run"
+    shell.end_on_sigterm()
     try:
         if name in ALONE:
             return ALONE[name]()
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 130
     os.chdir(places.ROOT)
     command = [str(places.VENV_PYTHON), "-m", "compose.local.commands", name]
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter, no words from outside
+    os.execv(command[0], command)
     return 1
 
 

@@ -23,9 +23,14 @@ def backup() -> int:
     part = file.with_name(file.name + ".part")
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, secret_file.MODE))
     with _database() as (binaries, url), step(f"backup to {file}"):
-        shell.must([binaries / "pg_dump", "--format=custom", "--no-owner", f"--file={part}", f"--dbname={url}"], "The backup")
+        shell.must(
+            [binaries / "pg_dump", "--format=custom", "--no-owner", f"--file={part}", f"--dbname={url}"],
+            "The backup",
+        )
     part.rename(file)
-    say(f"Backup: {file} ({file.stat().st_size / 1e6:.1f} MB). The keys in KAURI_ENCRYPTION_KEYS are not in it: keep them apart.")
+    say(
+        f"Backup: {file} ({file.stat().st_size / 1e6:.1f} MB). The keys in KAURI_ENCRYPTION_KEYS are not in it: keep them apart."
+    )
     return 0
 
 
@@ -41,8 +46,12 @@ def restore() -> int:
     with _database() as (binaries, url), step(f"restore from {file}"):
         _must_be_unused(binaries, url)
         options = ["--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error"]
-        shell.must([binaries / "pg_restore", *options, f"--dbname={url}", file], "The restore (nothing was changed)")
-    say("Restored. Run 'manage.py migrate' (make run does) if the backup is of an older version, and the ledger's self-check.")
+        shell.must(
+            [binaries / "pg_restore", *options, f"--dbname={url}", file], "The restore (nothing was changed)"
+        )
+    say(
+        "Restored. Run 'manage.py migrate' (make run does) if the backup is of an older version, and the ledger's self-check."
+    )
     return 0
 
 
@@ -76,7 +85,9 @@ def _database() -> Iterator[tuple[Path, str]]:
 
 
 def _must_be_unused(binaries: Path, url: str) -> None:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
     others = shell.output([binaries / "psql", "-X", "-d", url, "-Atc", query])
     if others != "0":
         message = f"The database is in use by {others or 'an unknown number of'} connections: stop Kauri's processes first."

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 # what a demo's data consists of; tools, logs and the node's program stay
 DEMO_DATA = ("pg", "pg.lock", "pg.new", "pg.sock", "chain*", "demo.json", "secrets.env", "mail", "files")
-CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", ".coverage", "htmlcov")
+CACHES = (
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+    ".import_linter_cache",
+    ".coverage",
+    "htmlcov",
+)
 
 
 def clean() -> int:

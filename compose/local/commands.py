@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from compose.local import backup, clean, demo, demo_text, environment, leftovers, lock, places, test
+from compose.local import backup, clean, demo, demo_text, environment, leftovers, lock, places, shell, test
 from compose.local.console import SetupError, say
 
 if TYPE_CHECKING:
@@ -31,7 +31,18 @@ def send_tokens() -> int:
         message = f"No test chain answers on port {port}: start it with 'make run'."
         raise SetupError(message)
     rpc = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "compose.local.chain", "--rpc", rpc, "--out", str(places.CHAIN_FILE), "--send", to, amount]
+    command = [
+        sys.executable,
+        "-m",
+        "compose.local.chain",
+        "--rpc",
+        rpc,
+        "--out",
+        str(places.CHAIN_FILE),
+        "--send",
+        to,
+        amount,
+    ]
     env = environment.base()
     return subprocess.run(command, cwd=places.ROOT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
 
@@ -54,6 +65,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
 
 def main(name: str) -> int:
     """Run one command; a SetupError is one clear line, without a traceback."""
+    shell.end_on_sigterm()
     try:
         return COMMANDS[name]()
     except SetupError as error:

@@ -79,7 +79,11 @@ def unpack(packages: list[str], target: Path, *, suite: str | None = None) -> bo
 
 def _mirror() -> str | None:
     """The mirror this machine already uses for Debian proper (its security archive has a suite of its own name)."""
-    files = [*sorted(SOURCES.glob("*.sources")), *sorted(SOURCES.glob("*.list")), Path("/etc/apt/sources.list")]
+    files = [
+        *sorted(SOURCES.glob("*.sources")),
+        *sorted(SOURCES.glob("*.list")),
+        Path("/etc/apt/sources.list"),
+    ]
     for file in files:
         text = file.read_text(errors="replace") if file.exists() else ""
         for uri in re.findall(r"^(?:URIs:|deb(?: \[[^]]*])?)\s+(\S+)", text, re.MULTILINE):

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from compose.local import anvil, environment, leftovers, nodes, places, postgres, secret_file, shell, system
 from compose.local.console import SetupError, say, step
@@ -17,15 +16,26 @@ from compose.local.demo_text import print_welcome
 from compose.local.supervisor import Member, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from types import FrameType
 
 STOP_ORDER = ("web", "callbacks", "scheduler", "worker-money", "worker-general", "anvil", "postgres")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SETTLE_SECONDS = 4.0  # what cannot start at all ends sooner
 READY_SECONDS = 180.0
 WORKER_GRACE = 75.0  # a worker gives its cluster 60 s to finish what it holds
 LONGEST_LOG = 5_000_000
-GRANIAN = ("--interface", "wsgi", "--host", "127.0.0.1", "--blocking-threads", "1", "--no-ws", "--workers-kill-timeout", "5")
+GRANIAN = (
+    "--interface",
+    "wsgi",
+    "--host",
+    "127.0.0.1",
+    "--blocking-threads",
+    "1",
+    "--no-ws",
+    "--workers-kill-timeout",
+    "5",
+)
 
 
 class Stopped(BaseException):
@@ -34,6 +44,16 @@ class Stopped(BaseException):
 
 def run() -> int:
     """Run the demo until told to stop. 0 after an orderly stop."""
+    for sign in SIGNALS:
+        signal.signal(sign, _stop_asked)
+    try:
+        return _run()
+    except Stopped:
+        say("\nStopped before it was up.")
+        return 1
+
+
+def _run() -> int:
     places.ensure_state()
     lock = take_lock()
     leftovers.end_all()
@@ -41,8 +61,6 @@ def run() -> int:
     ports.must_be_free()
     system.ensure_pdf()
     nodes.ensure()
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, _stop_asked)
     supervisor = Supervisor(places.RUN_FILE, STOP_ORDER)
     try:
         bring_up(supervisor, ports)
@@ -51,7 +69,7 @@ def run() -> int:
     except Stopped:
         say("\nStopping ...")
     finally:
-        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for sign in SIGNALS:
             signal.signal(sign, signal.SIG_IGN)
         supervisor.stop()
         lock.close()
@@ -62,19 +80,29 @@ def run() -> int:
 def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
     """Start everything in the order in which one needs the other, and wait until all of it serves."""
     secrets = secret_file.load_or_make(places.SECRETS)
+    (places.STATE / "static").mkdir(exist_ok=True)
     for log in places.LOGS.glob("*.log"):
         _turn_over(log)
     url = os.environ.get("DATABASE_URL", "")
     if not url:
         with step("PostgreSQL"):
             server = postgres.Server(places.DEMO_DATABASE)
-            supervisor.start(_member("postgres", server.start, stop_signal=signal.SIGINT, grace=30))
+            member = Member("postgres", server.start, server.log, stop_signal=signal.SIGINT, grace=30)
+            supervisor.start(member)
             url = server.url()
     env = environment.demo(url, ports, secrets)
     with step("Ethereum test chain"):
         supervisor.start(_chain_node(ports.evm))
         supervisor.wait_ready(60)
-        chain = [sys.executable, "-m", "compose.local.chain", "--rpc", env["KAURI_EVM_RPC_URL"], "--out", str(places.CHAIN_FILE)]
+        chain = [
+            sys.executable,
+            "-m",
+            "compose.local.chain",
+            "--rpc",
+            env["KAURI_EVM_RPC_URL"],
+            "--out",
+            str(places.CHAIN_FILE),
+        ]
         shell.must(chain, "Preparing the test chain", env=environment.base())
     with step("migrations, defaults, demo data"):
         commands = ["migrate", "defaults_load", "demo_load"]
@@ -93,7 +121,9 @@ def take_lock() -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        message = "Kauri already runs from this checkout: open it, or end it with 'make stop'."
+        message = (
+            "Kauri already runs from this checkout: sign-ins are in .kauri/demo.json; 'make stop' ends it."
+        )
         raise SetupError(message) from None
     return lock
 
@@ -103,13 +133,24 @@ def _kauri(env: dict[str, str], signing: dict[str, str], ports: environment.Port
     manage = [sys.executable, "manage.py"]
     granian = [str(places.VENV_BIN / "granian"), *GRANIAN]
     web = [*granian, "--port", str(ports.web), "--workers", "2", "backoffice.wsgi:application"]
-    callbacks = [*granian, "--port", str(ports.callbacks), "--workers", "1", "backoffice.callbacks_wsgi:application"]
+    callbacks = [
+        *granian,
+        "--port",
+        str(ports.callbacks),
+        "--workers",
+        "1",
+        "backoffice.callbacks_wsgi:application",
+    ]
     return [
         _program("web", web, env, ready=lambda: answers(ports.web, "/readyz")),
         _program("callbacks", callbacks, env, ready=lambda: answers(ports.callbacks, "/healthz")),
-        _program("scheduler", [*manage, "scheduler"], env),
-        _program("worker-money", [*manage, "worker", "money"], signing, grace=WORKER_GRACE),
-        _program("worker-general", [*manage, "worker", "general"], env, grace=WORKER_GRACE),
+        _program("scheduler", [*manage, "scheduler"], env, settle=SETTLE_SECONDS),
+        _program(
+            "worker-money", [*manage, "worker", "money"], signing, grace=WORKER_GRACE, settle=SETTLE_SECONDS
+        ),
+        _program(
+            "worker-general", [*manage, "worker", "general"], env, grace=WORKER_GRACE, settle=SETTLE_SECONDS
+        ),
     ]
 
 
@@ -119,10 +160,12 @@ def _chain_node(port: int) -> Member:
     def start() -> subprocess.Popen[bytes]:
         return anvil.start(port, state=places.CHAIN_STATE, block_time=2, log=log)
 
-    return _member("anvil", start, ready=lambda: not environment.is_free(port))
+    return Member("anvil", start, log, ready=lambda: not environment.is_free(port))
 
 
-def _program(name: str, command: list[str], env: dict[str, str], *, ready: Callable[[], bool] = lambda: True, grace: float = 15) -> Member:
+def _program(name: str, command: list[str], env: dict[str, str], **options: Any) -> Member:
+    """A member that is a program with its own log; ``options`` are those of ``Member``."""
+
     def start() -> subprocess.Popen[bytes]:
         with _log(name).open("ab") as sink:
             return subprocess.Popen(
@@ -135,18 +178,7 @@ def _program(name: str, command: list[str], env: dict[str, str], *, ready: Calla
                 start_new_session=True,
             )
 
-    return _member(name, start, ready=ready, grace=grace)
-
-
-def _member(
-    name: str,
-    start: Callable[[], subprocess.Popen[bytes]],
-    *,
-    ready: Callable[[], bool] = lambda: True,
-    stop_signal: signal.Signals = signal.SIGTERM,
-    grace: float = 10,
-) -> Member:
-    return Member(name=name, start=start, log=_log(name), ready=ready, stop_signal=stop_signal, grace=grace)
+    return Member(name=name, start=start, log=_log(name), **{"grace": 15.0, **options})
 
 
 def _log(name: str) -> Path:

@@ -25,7 +25,9 @@ def print_welcome(ports: Ports) -> None:
     say(LINE)
     say(f"  Kauri runs.   Back office  {demo.get('web', f'http://127.0.0.1:{ports.web}').rstrip('/')}/")
     say(f"                API          http://127.0.0.1:{ports.web}/api/v1/docs")
-    say(f"                Callbacks    {demo.get('callbacks', f'http://127.0.0.1:{ports.callbacks}').rstrip('/')}/")
+    say(
+        f"                Callbacks    {demo.get('callbacks', f'http://127.0.0.1:{ports.callbacks}').rstrip('/')}/"
+    )
     say(f"                Test chain   http://127.0.0.1:{ports.evm}")
     _print_operators(demo.get("operators", []))
     for customer in demo.get("customers", [])[:1]:
@@ -54,7 +56,9 @@ def print_codes() -> int:
     """``make totp``: the one-time code of each operator, for those without an authenticator at hand."""
     for person in _demo().get("operators", []):
         if person.get("totp_secret"):
-            say(f"  {code(person['totp_secret'], time.time())}   {person.get('role', ''):<16}{person.get('email', '')}")
+            say(
+                f"  {code(person['totp_secret'], time.time())}   {person.get('role', ''):<16}{person.get('email', '')}"
+            )
     say(f"  valid for {30 - int(time.time()) % 30} s more")
     return 0
 

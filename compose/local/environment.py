@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from compose.local import places
 from compose.local.console import SetupError
 
-OURS = ("KAURI_DEMO_EVM_PORT", "ARGS", "FILE", "TO", "AMOUNT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH", "PYTHONHOME")
+OURS = (
+    "KAURI_DEMO_EVM_PORT",
+    "ARGS",
+    "FILE",
+    "TO",
+    "AMOUNT",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+    "PYTHONPATH",
+    "PYTHONHOME",
+)
+HIGHEST_PORT = 65535
 HOT_KEY = "KAURI_EVM_HOT_KEY"
 
 
@@ -26,11 +38,17 @@ class Ports:
     @classmethod
     def chosen(cls) -> Ports:
         """Those that the environment names, else 8000, 8001 and 8545."""
-        return cls(_port("KAURI_PORT", 8000), _port("KAURI_CALLBACKS_PORT", 8001), _port("KAURI_DEMO_EVM_PORT", 8545))
+        return cls(
+            _port("KAURI_PORT", 8000), _port("KAURI_CALLBACKS_PORT", 8001), _port("KAURI_DEMO_EVM_PORT", 8545)
+        )
 
     def must_be_free(self) -> None:
         """A SetupError that names the variable of the first port that is taken, or of two that are the same."""
-        named = {"KAURI_PORT": self.web, "KAURI_CALLBACKS_PORT": self.callbacks, "KAURI_DEMO_EVM_PORT": self.evm}
+        named = {
+            "KAURI_PORT": self.web,
+            "KAURI_CALLBACKS_PORT": self.callbacks,
+            "KAURI_DEMO_EVM_PORT": self.evm,
+        }
         seen: dict[int, str] = {}
         for name, port in named.items():
             if port in seen:
@@ -55,7 +73,7 @@ def is_free(port: int) -> bool:
 
 def _port(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or not 0 < int(text) <= 65535:
+    if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
         message = f"{name} is {text!r}: it must be a port from 1 to 65535."
         raise SetupError(message)
     return int(text)

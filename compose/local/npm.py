@@ -25,13 +25,22 @@ def callable_npm() -> Iterator[None]:
 
     Where none can be brought, whoever calls npm inside says so.
     """
-    if uv.SYSTEM_CERTIFICATES.exists():  # a company's proxy signs with its own, which Node.js does not know by itself
+    if (
+        uv.SYSTEM_CERTIFICATES.exists()
+    ):  # a company's proxy signs with its own, which Node.js does not know by itself
         os.environ.setdefault("NODE_EXTRA_CA_CERTS", str(uv.SYSTEM_CERTIFICATES))
     if shutil.which("npm"):
         yield
         return
     path = os.environ.get("PATH", "/usr/bin:/bin")
-    command: list[str | Path] = [uv.ensure(), "pip", "install", "--python", places.VENV_PYTHON, "--require-hashes"]
+    command: list[str | Path] = [
+        uv.ensure(),
+        "pip",
+        "install",
+        "--python",
+        places.VENV_PYTHON,
+        "--require-hashes",
+    ]
     with step("Node.js: none on this machine, bringing one for npm"):
         shell.attempt([*command, "--target", HOME, "-r", LOCK], env=uv.environment())
     os.environ["PATH"] = f"{path}:{PROGRAMS}"

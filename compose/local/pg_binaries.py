@@ -62,7 +62,9 @@ def _on_machine() -> list[Path]:
 
 
 def _in_venv() -> list[Path]:
-    return [folder for folder in places.VENV.glob(f"lib/python3*/site-packages/{PACKAGE_BIN}") if version(folder)]
+    return [
+        folder for folder in places.VENV.glob(f"lib/python3*/site-packages/{PACKAGE_BIN}") if version(folder)
+    ]
 
 
 def run_as(binaries: Path, data: Path) -> list[str]:

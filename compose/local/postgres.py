@@ -39,7 +39,12 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
 }
-THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "10min"}
+THROW_AWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "10min",
+}
 
 
 class Server:
@@ -86,7 +91,11 @@ class Server:
         raise SetupError(message)
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        settings = {**SETTINGS, **({} if self.durable else THROW_AWAY), "unix_socket_directories": str(self.sockets)}
+        settings = {
+            **SETTINGS,
+            **({} if self.durable else THROW_AWAY),
+            "unix_socket_directories": str(self.sockets),
+        }
         command = [*self.prefix, str(self.binaries / "postgres"), "-D", str(self.data), "-p", PORT]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
@@ -119,7 +128,9 @@ class Server:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            message = f"The database in {self.data} is in use by another make: wait for it, or run 'make stop'."
+            message = (
+                f"The database in {self.data} is in use by another make: wait for it, or run 'make stop'."
+            )
             raise SetupError(message) from None
         self._lock = lock
 
@@ -128,7 +139,15 @@ class Server:
         new = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
         pg_binaries.give_to(self.prefix, new)
-        command = [*self.prefix, str(self.binaries / "initdb"), "-D", str(new), "--username", USER, "--encoding=UTF8"]
+        command = [
+            *self.prefix,
+            str(self.binaries / "initdb"),
+            "-D",
+            str(new),
+            "--username",
+            USER,
+            "--encoding=UTF8",
+        ]
         command += ["--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256"]
         command += [] if self.durable else ["--no-sync"]
         shell.must(command, "Making the database", env=self._environment())
@@ -177,9 +196,11 @@ def socket_folder(data: Path) -> Path:
     if len(str(folder / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH:
         return folder
     digest = hashlib.sha256(str(data).encode()).hexdigest()[:12]
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108 - the folder in it is 0700 and checked to be ours
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
     folder = base / f"kauri-{os.geteuid()}-{digest}"
-    if folder.exists() and (folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), data.stat().st_uid)):
+    if folder.exists() and (
+        folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), data.stat().st_uid)
+    ):
         message = f"{folder} belongs to someone else: remove it, or move the checkout to a shorter path."
         raise SetupError(message)
     return folder

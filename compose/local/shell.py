@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from compose.local.console import SetupError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from types import FrameType
 
 TAIL_LINES = 15
 
@@ -32,6 +34,15 @@ def kill_group(pid: int, sign: signal.Signals) -> None:
     """Signal the process group that ``pid`` leads; a group that is gone is fine."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, sign)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM unwind this process as Ctrl-C does, so that what it started is ended with it."""
+
+    def unwind(sign: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + sign)
+
+    signal.signal(signal.SIGTERM, unwind)
 
 
 def attempt(
@@ -85,7 +96,9 @@ def must(
         raise SetupError(message)
 
 
-def output(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = 60) -> str | None:
+def output(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> str | None:
     """Standard output of a program, stripped; None where it fails, is missing or takes longer than ``timeout`` seconds."""
     try:
         done = subprocess.run(

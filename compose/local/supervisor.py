@@ -33,7 +33,10 @@ POLL_SECONDS = 0.5
 
 @dataclass
 class Member:
-    """One process to keep alive. ``start`` returns it leading its own session; ``ready`` says whether it serves already."""
+    """One process to keep alive.
+
+    ``start`` returns it leading its own session. It serves once it has lived for ``settle`` seconds and ``ready`` says so.
+    """
 
     name: str
     start: Callable[[], subprocess.Popen[bytes]]
@@ -41,14 +44,16 @@ class Member:
     ready: Callable[[], bool] = lambda: True
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
+    settle: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     deaths: int = 0
     retry_at: float = field(default=0.0)
 
-    def alive(self) -> bool:
-        """Whether it runs (which says nothing of how well)."""
-        return self.process is not None and self.process.poll() is None
+    def serves(self) -> bool:
+        """Whether it runs, and does what it is there for."""
+        running = self.process is not None and self.process.poll() is None
+        return running and time.monotonic() - self.started >= self.settle and self.ready()
 
 
 class Supervisor:
@@ -72,9 +77,11 @@ class Supervisor:
         waiting = list(self.members)
         while waiting:
             self.tend()
-            waiting = [member for member in waiting if not (member.alive() and member.ready())]
+            waiting = [member for member in waiting if not member.serves()]
             if waiting and time.monotonic() > deadline:
-                message = f"{waiting[0].name} did not come up in {seconds:.0f} s:\n{shell.tail(waiting[0].log)}"
+                message = (
+                    f"{waiting[0].name} did not come up in {seconds:.0f} s:\n{shell.tail(waiting[0].log)}"
+                )
                 raise SetupError(message)
             time.sleep(0.2 if waiting else 0)
 

@@ -17,7 +17,12 @@ PDF_LIBRARIES = {
     "libfontconfig.so.1": "libfontconfig1",
 }
 FONT_PACKAGE = "fonts-dejavu-core"
-FONT_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path.home() / ".local/share/fonts", Path.home() / ".fonts")
+FONT_FOLDERS = (
+    Path("/usr/share/fonts"),
+    Path("/usr/local/share/fonts"),
+    Path.home() / ".local/share/fonts",
+    Path.home() / ".fonts",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -58,6 +63,8 @@ def _ensure(packages: list[str], title: str, consequence: str) -> None:
 
 def _lacking(libraries: list[str]) -> list[str]:
     """Those that the environment's Python can't load (tried in a process of its own, which then forgets them)."""
-    probe = "import ctypes, sys\nfor name in sys.argv[1:]:\n try: ctypes.CDLL(name)\n except OSError: print(name)"
+    probe = (
+        "import ctypes, sys\nfor name in sys.argv[1:]:\n try: ctypes.CDLL(name)\n except OSError: print(name)"
+    )
     answer = shell.output([places.VENV_PYTHON, "-c", probe, *libraries])
     return libraries if answer is None else answer.split()

@@ -18,7 +18,11 @@ SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 def environment() -> dict[str, str]:
     """The environment uv is run with: the machine's own certificates (a company's proxy signs with its own), no foreign environment."""
-    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+    }
     if SYSTEM_CERTIFICATES.exists():
         env.setdefault("UV_SYSTEM_CERTS", "true")
     env.setdefault("UV_HTTP_TIMEOUT", "120")
@@ -40,17 +44,23 @@ def _install() -> Path:
         shutil.rmtree(HOME, ignore_errors=True)
         if way() and shell.output([HOME / "bin" / "uv", "--version"]):
             return HOME / "bin" / "uv"
-    message = "uv could not be installed: no working pip. Run 'sudo apt-get install -y python3-venv' and try again."
+    message = (
+        "uv could not be installed: no working pip. Run 'sudo apt-get install -y python3-venv' and try again."
+    )
     raise SetupError(message)
 
 
 def _by_venv() -> bool:
     made = shell.attempt([sys.executable, "-m", "venv", HOME])
-    return made and shell.attempt([HOME / "bin" / "python", "-m", "pip", "install", "--require-hashes", "-r", LOCK])
+    return made and shell.attempt(
+        [HOME / "bin" / "python", "-m", "pip", "install", "--require-hashes", "-r", LOCK]
+    )
 
 
 def _by_pip() -> bool:
-    return shell.attempt([sys.executable, "-m", "pip", "install", "--require-hashes", "--target", HOME, "-r", LOCK])
+    return shell.attempt(
+        [sys.executable, "-m", "pip", "install", "--require-hashes", "--target", HOME, "-r", LOCK]
+    )
 
 
 def _by_debian_packages() -> bool:
@@ -65,6 +75,8 @@ def _by_private_pip() -> bool:
         wheels = sorted((target / PIP_WHEELS.relative_to("/")).glob("pip-*.whl"))
     if not wheels:
         return False
-    done = shell.attempt([sys.executable, wheels[-1] / "pip", "install", "--require-hashes", "--target", HOME, "-r", LOCK])
+    done = shell.attempt(
+        [sys.executable, wheels[-1] / "pip", "install", "--require-hashes", "--target", HOME, "-r", LOCK]
+    )
     shutil.rmtree(target, ignore_errors=True)
     return done

@@ -39,7 +39,13 @@ def ensure(*, dev: bool) -> None:
 
 def install(lock: Path, uv_command: Path, *, exact: bool = False, dependencies: bool = True) -> None:
     """Install a hash-pinned lock file; ``exact`` also removes what is not in it."""
-    command: list[str | Path] = [uv_command, "pip", "sync" if exact else "install", "--python", places.VENV_PYTHON]
+    command: list[str | Path] = [
+        uv_command,
+        "pip",
+        "sync" if exact else "install",
+        "--python",
+        places.VENV_PYTHON,
+    ]
     command += ["--require-hashes", "--compile-bytecode"]
     command += [lock] if exact else ["-r", lock]
     command += [] if dependencies else ["--no-deps"]

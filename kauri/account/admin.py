@@ -1,4 +1,4 @@
-"""People: customers and operators, their keys and sign-ins, and the roles.
+"""People: customers and operators, their keys and sign-ins.
 
 The person's page is put together in ``kauri/order_core/admin.py``: the lowest floor that sees
 balances and orders. What belongs to the account itself is here.
@@ -7,25 +7,22 @@ balances and orders. What belongs to the account itself is here.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from kauri.account.models import ApiKey, CustomerGroup, SignIn, User
+from kauri.account.models import ApiKey, CustomerGroup, SignIn, User, VerificationDecision
 from kauri.account.services import account_disable, account_enable, customer_verify
 from kauri.common.admin import (
     EMPTY,
@@ -45,7 +42,6 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.core.admin import SettingsAdmin
-from kauri.core.audit import audit
 
 LEVELS = ((0, _("0 – not verified")), (1, _("1 – basic")), (2, _("2 – full")), (3, _("3 – enhanced")))
 _ROWS = 20
@@ -112,6 +108,7 @@ class PersonAdmin(HouseAdmin):
         ("created_at", RangeDateTimeFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {"email": "lower", "public_id": "uuid", "username": "text"}
+    search_fields = ("email",)
     search_help_text = _("An e-mail, a name or an id, exactly")
     actions_detail = ("verify", "disable", "enable")
 
@@ -131,13 +128,6 @@ class PersonAdmin(HouseAdmin):
         "callback_url",
         "has_webhook_secret",
     )
-    SHOWN: ClassVar[Sequence[str]] = (
-        *(name for name in PROFILE if name not in ("group", "account_type")),
-        "level",
-        "decisions",
-        "keys",
-        "sign_in_list",
-    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people = super().get_queryset(request)
@@ -150,8 +140,7 @@ class PersonAdmin(HouseAdmin):
 
     @display(description=_("verification"), ordering="verification_level")
     def level(self, obj: User) -> SafeString:
-        tone = "good" if obj.verification_level else "warn"
-        return badge(dict(LEVELS).get(obj.verification_level, obj.verification_level), tone)
+        return level_badge(obj)
 
     @display(description=_("account"))
     def state(self, obj: User) -> SafeString:
@@ -181,14 +170,7 @@ class PersonAdmin(HouseAdmin):
 
     @display(description=_("decisions"))
     def decisions(self, obj: User) -> SafeString:
-        return table(
-            (_("When"), _("From"), _("To"), _("By"), _("Reason")),
-            (
-                (when(row.at), row.from_level, row.to_level, row.actor_label, row.reason)
-                for row in obj.verification_decisions.order_by("-id")[:_ROWS]
-            ),
-            _("No decision yet: verify the customer with the button above."),
-        )
+        return decisions_table(obj.verification_decisions.order_by("-id")[:_ROWS])
 
     @display(description=_("API keys"))
     def keys(self, obj: User) -> SafeString:
@@ -210,14 +192,7 @@ class PersonAdmin(HouseAdmin):
 
     @display(description=_("sign-ins"))
     def sign_in_list(self, obj: User) -> SafeString:
-        return table(
-            (_("When"), _("Door"), _("Result"), _("Address"), _("Device")),
-            (
-                (when(row.at), row.get_door_display(), outcome(row), row.ip or EMPTY, row.user_agent or EMPTY)
-                for row in obj.sign_ins.order_by("-id")[:_ROWS]
-            ),
-            _("Nobody has signed in yet."),
-        )
+        return sign_ins_table(obj.sign_ins.order_by("-id")[:_ROWS])
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("account.verify_user") and self._is_customer(object_id)
@@ -301,6 +276,30 @@ def outcome(row: SignIn) -> SafeString:
     return badge(_("signed in"), "good") if row.succeeded else badge(_("refused"), "bad")
 
 
+def level_badge(user: User) -> SafeString:
+    tone = "good" if user.verification_level else "warn"
+    return badge(dict(LEVELS).get(user.verification_level, user.verification_level), tone)
+
+
+def decisions_table(decisions: Iterable[VerificationDecision]) -> SafeString:
+    return table(
+        (_("When"), _("From"), _("To"), _("By"), _("Reason")),
+        ((when(row.at), row.from_level, row.to_level, row.actor_label, row.reason) for row in decisions),
+        _("No decision yet."),
+    )
+
+
+def sign_ins_table(sign_ins: Iterable[SignIn]) -> SafeString:
+    return table(
+        (_("When"), _("Door"), _("Result"), _("Address"), _("Device")),
+        (
+            (when(row.at), row.get_door_display(), outcome(row), row.ip or EMPTY, row.user_agent or EMPTY)
+            for row in sign_ins
+        ),
+        _("Nobody has signed in yet."),
+    )
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
     """Keys without their secrets: a secret is shown once, to its owner."""
@@ -357,45 +356,3 @@ class CustomerGroupAdmin(SettingsAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         del request
         return ("code",) if obj is not None else ()
-
-
-admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Roles: which acts each may do. Every change is audited."""
-
-    list_display = ("name", "size")
-    list_fullwidth = True
-    actions = ()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return super().get_queryset(request).prefetch_related("permissions")
-
-    @display(description=_("permissions"))
-    def size(self, obj: Group) -> int:
-        return len(obj.permissions.all())
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        del request, obj
-        return False
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        group = form.instance
-        before = _permissions(group)
-        super().save_related(request, form, formsets, change)
-        audit(
-            actor_of(request),
-            "role_change" if change else "role_add",
-            object_type="role",
-            object_id=group.pk,
-            label=group.name,
-            before={"permissions": before},
-            after={"permissions": _permissions(group)},
-        )
-
-
-def _permissions(group: Group) -> list[str]:
-    rows = group.permissions.order_by("content_type__app_label", "codename")
-    return [f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")]

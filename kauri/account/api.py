@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import Field
 
 from kauri.account import api_keys, services
@@ -92,7 +92,7 @@ class ApiKeyDeleteIn(Schema):
     operation_id="user_create",
     auth=None,
 )
-def user_create(request: HttpRequest, data: UserCreateIn) -> tuple[int, dict[str, Any]]:
+def user_create(request: HttpRequest, data: UserCreateIn) -> Status:
     """Register. A letter with a link, good for one day, goes to the address."""
     _count(request)
     username, email = services.user_create(
@@ -102,7 +102,7 @@ def user_create(request: HttpRequest, data: UserCreateIn) -> tuple[int, dict[str
         language=language_of(request),
         ip=_ip(request),
     )
-    return 201, {"username": username, "email": email}
+    return Status(201, {"username": username, "email": email})
 
 
 @router.post(

@@ -18,7 +18,6 @@ from kauri.balance.models import Entry, Hold, LedgerAccount, SelfCheck, Transfer
 from kauri.common.admin import (
     ReadOnlyAdmin,
     badge,
-    copyable,
     link,
     list_url,
     money,
@@ -66,13 +65,27 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
     list_display_links = ("id", "kind")
     list_select_related = ("currency", "customer", "provider")
     list_filter = (("kind", ChoicesDropdownFilter), ("currency", RelatedDropdownFilter))
-    exact_search: ClassVar[dict[str, str]] = {"customer__email": "lower", "customer__public_id": "uuid", "id": "int"}
+    exact_search: ClassVar[dict[str, str]] = {
+        "customer__email": "lower",
+        "customer__public_id": "uuid",
+        "id": "int",
+    }
     search_help_text = _("A customer's e-mail or id, or the account's number, exactly")
     public_lookup = "pk"
     fieldsets = (
         (
             None,
-            {"fields": ("kind", "currency", "owner", "balance_shown", "may_be_negative", "is_closed", "opened")},
+            {
+                "fields": (
+                    "kind",
+                    "currency",
+                    "owner",
+                    "balance_shown",
+                    "may_be_negative",
+                    "is_closed",
+                    "opened",
+                )
+            },
         ),
         (_("Last entries"), {"fields": ("last_entries",)}),
     )
@@ -161,7 +174,10 @@ class EntryAdmin(ReadOnlyAdmin):
         "account__provider",
     )
     list_filter = (("currency", RelatedDropdownFilter), ("created_at", RangeDateTimeFilter))
-    exact_search: ClassVar[dict[str, str]] = {"transfer__order_id": "uuid", "account__customer__email": "lower"}
+    exact_search: ClassVar[dict[str, str]] = {
+        "transfer__order_id": "uuid",
+        "account__customer__email": "lower",
+    }
     search_help_text = _("An order id or a customer's e-mail, exactly")
     fields = ("number", "posted", "account_link", "amount_shown", "after", "transfer_link")
     public_lookup = "pk"

@@ -70,7 +70,10 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (_("As it came"), {"fields": ("method", "path", "query", "remote_addr", "headers_shown", "body_shown")}),
+        (
+            _("As it came"),
+            {"fields": ("method", "path", "query", "remote_addr", "headers_shown", "body_shown")},
+        ),
     )
     actions_detail = ("replay",)
     received = when_column("received_at", _("received"))
@@ -91,7 +94,9 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
 
     @display(description=_("headers"))
     def headers_shown(self, obj: InboundCallback) -> SafeString:
-        return table((_("Header"), _("Value")), ((name, _shown(name, value)) for name, value in obj.headers.items()))
+        return table(
+            (_("Header"), _("Value")), ((name, _shown(name, value)) for name, value in obj.headers.items())
+        )
 
     @display(description=_("body"))
     def body_shown(self, obj: InboundCallback) -> SafeString:

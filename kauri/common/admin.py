@@ -39,6 +39,8 @@ EMPTY = SafeString('<span class="k-none">–</span>')
 Column = Callable[[Any, Any], Any]
 #: Characters of a stored body shown on a page; the whole of it stays in the database.
 _SHOWN_JSON = 4000
+_SHORT_ENOUGH = 16
+_MINUTE = 60
 
 
 def money(amount: Decimal | None, currency: Any, *, sign: bool = False) -> SafeString:
@@ -57,7 +59,7 @@ def age(moment: datetime) -> str:
     now = clock.now()
     if moment > now:
         return str(_("in %(age)s")) % {"age": timeuntil(moment, now, depth=1)}
-    if (now - moment).total_seconds() < 60:  # noqa: PLR2004 - timesince counts whole minutes
+    if (now - moment).total_seconds() < 60:
         return str(_("just now"))
     return str(_("%(age)s ago")) % {"age": timesince(moment, now, depth=1)}
 
@@ -77,7 +79,7 @@ def when(moment: datetime | None) -> SafeString:
 def short(value: object) -> str:
     """A long id or address for the eye: its head and its tail."""
     text = str(value)
-    return text if len(text) <= 16 else f"{text[:6]}…{text[-8:]}"  # noqa: PLR2004 - short enough as it is
+    return text if len(text) <= _SHORT_ENOUGH else f"{text[:6]}…{text[-8:]}"
 
 
 def link(url: str, text: object) -> SafeString:
@@ -263,7 +265,9 @@ class ReasonForm(BaseDialogForm):
     """A dialog that asks why."""
 
     reason = forms.CharField(
-        label=_("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True})
+        label=_("Reason"),
+        max_length=300,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
     )
 
 
@@ -302,7 +306,10 @@ class HouseAdmin(ModelAdmin):
     actions: ClassVar[Sequence[str]] = ()
     show_add_link = True
 
-    formfield_overrides: ClassVar[dict[Any, Any]] = {**FORMFIELD_OVERRIDES, MoneyField: {"widget": MoneyInput}}
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        **FORMFIELD_OVERRIDES,
+        MoneyField: {"widget": MoneyInput},
+    }
 
     def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
         # Only switches the box on: the search itself is get_search_results.

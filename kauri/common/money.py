@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, InvalidOperation
 from typing import Final
 
@@ -11,6 +12,10 @@ from kauri.common.errors import KauriError
 MAX_DIGITS: Final = 38
 MAX_SCALE: Final = 18
 CONTEXT: Final = Context(prec=60)
+# Python's default context rounds every sum, and even a unary minus, to 28 digits; our column holds
+# 38. New threads copy DefaultContext; the thread that imports this has its own already.
+decimal.DefaultContext.prec = CONTEXT.prec
+decimal.getcontext().prec = CONTEXT.prec
 _LIMIT: Final = Decimal(10) ** (MAX_DIGITS - MAX_SCALE)
 ZERO: Final = Decimal(0)
 

@@ -1,11 +1,20 @@
-"""Counting tries in the shared cache: fixed windows, the same for every process."""
+"""Counting tries: fixed windows, the same for every process, one statement a try."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
+from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
+
+_HIT: Final = (
+    "insert into core_throttle (name, slot, hits) values (%s, %s, 1)"
+    " on conflict (name) do update set hits = case when core_throttle.slot = excluded.slot"
+    " then core_throttle.hits + 1 else 1 end, slot = excluded.slot, at = clock_timestamp() returning hits"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +22,7 @@ class Window:
     """What is left of a window: ``remaining`` tries, ``reset`` seconds until a new one."""
 
     limit: int
+    seconds: int
     remaining: int
     reset: int
 
@@ -25,11 +35,28 @@ def hit(name: str, limit: int, seconds: int) -> Window:
     """Count one try under ``name`` and say how many are left in this window."""
     now = int(time.time())
     slot, reset = now // seconds, seconds - now % seconds
+    used = _hit_redis(name, slot, seconds) if settings.KAURI.redis_url else _hit_database(name, slot)
+    return Window(limit=limit, seconds=seconds, remaining=limit - used, reset=reset)
+
+
+def forget(older_than_seconds: int) -> int:
+    """Delete counters whose window is long over; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "delete from core_throttle where at < clock_timestamp() - make_interval(secs => %s)",
+            [older_than_seconds],
+        )
+        return int(cursor.rowcount)
+
+
+def _hit_database(name: str, slot: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_HIT, [name[:200], slot])
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def _hit_redis(name: str, slot: int, seconds: int) -> int:
     key = f"throttle:{name}:{slot}"
     cache.add(key, 0, timeout=seconds + 5)
-    try:
-        used = cache.incr(key)
-    except ValueError:  # evicted between the two calls: start the window anew
-        cache.set(key, 1, timeout=seconds + 5)
-        used = 1
-    return Window(limit=limit, remaining=limit - used, reset=reset)
+    return int(cache.incr(key))

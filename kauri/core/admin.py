@@ -1,4 +1,4 @@
-"""Settings with author, reason and diff; the audit trail; signs of life."""
+"""Settings with author, reason and diff; the audit trail; signs of life; roles."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -217,7 +220,9 @@ class ProviderForm(SettingsForm):
         label=_("New credentials"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
-        help_text=_("A JSON object of names and values. It replaces all stored credentials; empty leaves them."),
+        help_text=_(
+            "A JSON object of names and values. It replaces all stored credentials; empty leaves them."
+        ),
     )
 
     def clean_new_credentials(self) -> str:
@@ -294,11 +299,18 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         ("object_type", FieldTextFilter),
         ("at", RangeDateTimeFilter),
     )
-    exact_search: ClassVar[dict[str, str]] = {"object_id": "text", "actor_label": "lower", "request_id": "text"}
+    exact_search: ClassVar[dict[str, str]] = {
+        "object_id": "text",
+        "actor_label": "lower",
+        "request_id": "text",
+    }
     search_help_text = _("An object's id, an operator's e-mail, or a request id, exactly")
     public_lookup = "pk"
     fieldsets = (
-        (None, {"fields": ("when", "actor_kind", "actor_label", "verb", "object_type", "object_id", "about")}),
+        (
+            None,
+            {"fields": ("when", "actor_kind", "actor_label", "verb", "object_type", "object_id", "about")},
+        ),
         (None, {"fields": ("reason", "ip", "request_id", "difference")}),
     )
     when = when_column("at", _("when"))
@@ -329,3 +341,45 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
     @display(description=_("error"))
     def error_text(self, obj: ScheduleRun) -> SafeString:
         return raw(obj.error)
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
+    """Roles: which acts each may do. Every change is audited."""
+
+    list_display = ("name", "size")
+    list_fullwidth = True
+    actions = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).prefetch_related("permissions")
+
+    @display(description=_("permissions"))
+    def size(self, obj: Group) -> int:
+        return len(obj.permissions.all())
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        del request, obj
+        return False
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        group = form.instance
+        before = _permissions(group)
+        super().save_related(request, form, formsets, change)
+        audit(
+            actor_of(request),
+            "role_change" if change else "role_add",
+            object_type="role",
+            object_id=group.pk,
+            label=group.name,
+            before={"permissions": before},
+            after={"permissions": _permissions(group)},
+        )
+
+
+def _permissions(group: Group) -> list[str]:
+    rows = group.permissions.order_by("content_type__app_label", "codename")
+    return [f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")]

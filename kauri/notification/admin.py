@@ -58,7 +58,6 @@ def deliveries_table(deliveries: Iterable[Delivery]) -> SafeString:
     )
 
 
-
 class AttemptInline(TabularInline):
     model = DeliveryAttempt
     fields = readonly_fields = ("seen", "status", "latency_ms", "answer", "error")
@@ -83,7 +82,11 @@ class DeliveryAdmin(ReadOnlyAdmin):
         ("channel", ChoicesDropdownFilter),
         ("created_at", RangeDateTimeFilter),
     )
-    exact_search: ClassVar[dict[str, str]] = {"subject_id": "uuid", "public_id": "uuid", "owner__email": "lower"}
+    exact_search: ClassVar[dict[str, str]] = {
+        "subject_id": "uuid",
+        "public_id": "uuid",
+        "owner__email": "lower",
+    }
     search_help_text = _("An order id, a message id or a customer's e-mail, exactly")
     inlines = (AttemptInline,)
     fieldsets = (
@@ -168,5 +171,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
             else:
                 done += 1
         if done:
-            said = ngettext("%(count)s message is on its way again.", "%(count)s messages are on their way again.", done)
+            said = ngettext(
+                "%(count)s message is on its way again.", "%(count)s messages are on their way again.", done
+            )
             messages.success(request, said % {"count": done})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from django import forms
@@ -62,6 +63,7 @@ STATUS_TONES: Final[dict[str, str]] = {
 }
 _RULES: Final[dict[str, Any]] = {
     "approval_above": _("The amount is above the approval limit"),
+    "new_destination": _("The customer has never been paid at this destination"),
 }
 _LIMITS: Final[dict[str, Any]] = {
     "required_level": _("Verification level"),
@@ -77,8 +79,15 @@ def rule_text(rule: dict[str, Any]) -> Any:
     return _RULES.get(rule.get("rule", ""), rule.get("text", ""))
 
 
-def limit_title(name: str) -> Any:
-    return _LIMITS.get(name, name)
+def limit_rows(order: Order) -> list[dict[str, Any]]:
+    """The limits as they were compared, each with its used part in percent for a bar."""
+    rows = []
+    for limit in order.explanation.get("limits", []):
+        name = str(limit.get("limit", ""))
+        value, bound = Decimal(str(limit.get("value", 0))), Decimal(str(limit.get("bound", 0)))
+        share = None if name == "required_level" or not bound else min(100, int(value / bound * 100))
+        rows.append({"title": _LIMITS.get(name, name), "value": value, "bound": bound, "share": share})
+    return rows
 
 
 def status_badge(order: Order) -> SafeString:
@@ -121,7 +130,7 @@ def moves_table(moves: Iterable[Transition]) -> SafeString:
 def notes_list(notes: Iterable[OrderNote]) -> SafeString:
     items = format_html_join(
         "",
-        '<li><p>{}</p><small>{} · {}</small></li>',
+        "<li><p>{}</p><small>{} · {}</small></li>",
         ((note.text, note.actor_label, age(note.at)) for note in notes),
     )
     if not items:
@@ -142,7 +151,16 @@ class NoteForm(BaseDialogForm):
 class OrderAdmin(ReadOnlyAdmin):
     """Every order; a withdrawal leads on to its own page."""
 
-    list_display = ("id_short", "type_name", "status_label", "owner_link", "gives", "gets", "created", "source")
+    list_display = (
+        "id_short",
+        "type_name",
+        "status_label",
+        "owner_link",
+        "gives",
+        "gets",
+        "created",
+        "source",
+    )
     list_display_links = ("id_short",)
     list_select_related = ("owner", "currency_in", "currency_out")
     list_filter = (
@@ -231,8 +249,14 @@ class OrderAdmin(ReadOnlyAdmin):
     def provider_side(self, obj: Order) -> SafeString:
         ins = Payin.objects.filter(order_id=obj.public_id).select_related("currency", "provider")
         outs = Payout.objects.filter(order_id=obj.public_id).select_related("currency", "provider")
-        rows = [(page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display()) for row in ins]
-        rows += [(page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display()) for row in outs]
+        rows = [
+            (page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display())
+            for row in ins
+        ]
+        rows += [
+            (page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display())
+            for row in outs
+        ]
         return table((_("Transaction"), _("Provider"), _("Amount"), _("State")), rows)
 
     @display(description=_("transfers"))
@@ -254,13 +278,17 @@ class OrderAdmin(ReadOnlyAdmin):
         return raw(obj.explanation)
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         order = self.get_object(request, object_id)
         if order is not None and order.type == OrderType.WITHDRAWAL:
             name = "withdrawal_order.view_withdrawaldetail"
             if request.user.has_perm(name):
-                return HttpResponseRedirect(_withdrawal_url(order.public_id))
+                return HttpResponseRedirect(withdrawal_url(order.public_id))
         return super().change_view(request, object_id, form_url, extra_context)
 
     def has_note_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -277,13 +305,15 @@ class OrderAdmin(ReadOnlyAdmin):
         order = self.get_object(request, object_id)
         attempt(
             request,
-            lambda: note_add(order_id=order.public_id, text=form.cleaned_data["text"], actor=actor_of(request)),
+            lambda: note_add(
+                order_id=order.public_id, text=form.cleaned_data["text"], actor=actor_of(request)
+            ),
             _("The note is kept."),
         )
         return back_to(request, page_url(order))
 
 
-def _withdrawal_url(public_id: uuid.UUID) -> str:
+def withdrawal_url(public_id: uuid.UUID) -> str:
     return reverse("admin:withdrawal_order_withdrawaldetail_change", args=(public_id,))
 
 
@@ -291,7 +321,17 @@ def _withdrawal_url(public_id: uuid.UUID) -> str:
 class PolicyAdmin(SettingsAdmin):
     """Limits and fees by scope. An empty field says nothing: a wider scope decides."""
 
-    list_display = ("operation", "currency", "scope", "switched", "least", "greatest", "a_day", "approval", "fee")
+    list_display = (
+        "operation",
+        "currency",
+        "scope",
+        "switched",
+        "least",
+        "greatest",
+        "a_day",
+        "approval",
+        "fee",
+    )
     list_select_related = ("currency", "user", "group")
     list_filter = (("operation", ChoicesDropdownFilter), ("currency", RelatedDropdownFilter))
     autocomplete_fields = ("user",)
@@ -320,7 +360,13 @@ class PolicyAdmin(SettingsAdmin):
 
     @display(description=_("switched on"))
     def switched(self, obj: Policy) -> SafeString:
-        return EMPTY if obj.enabled is None else badge(_("on"), "good") if obj.enabled else badge(_("off"), "bad")
+        return (
+            EMPTY
+            if obj.enabled is None
+            else badge(_("on"), "good")
+            if obj.enabled
+            else badge(_("off"), "bad")
+        )
 
     @display(description=_("minimum"))
     def least(self, obj: Policy) -> object:

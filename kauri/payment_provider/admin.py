@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -19,6 +19,8 @@ from kauri.common.admin import (
     money,
     money_column,
     order_column,
+    page_link,
+    raw,
     raw_column,
     short,
     when_column,
@@ -141,7 +143,18 @@ class PayoutAdmin(ReadOnlyAdmin):
         ),
         (
             _("Attempts"),
-            {"fields": ("attempts", "error", "nonce", "source_address", "created", "sent", "next_try", "finished")},
+            {
+                "fields": (
+                    "attempts",
+                    "error",
+                    "nonce",
+                    "source_address",
+                    "created",
+                    "sent",
+                    "next_try",
+                    "finished",
+                )
+            },
         ),
         (_("Provider's answer"), {"fields": ("answer_shown",)}),
     )
@@ -173,6 +186,20 @@ class PayoutAdmin(ReadOnlyAdmin):
     @display(description=_("last error"))
     def error(self, obj: Payout) -> SafeString:
         return badge(obj.last_error, "bad") if obj.last_error else EMPTY
+
+
+def payout_facts(payout: Payout | None) -> dict[str, Any] | None:
+    """A payout for another page: the state, the provider's id and answer."""
+    if payout is None:
+        return None
+    return {
+        "row": payout,
+        "link": page_link(payout, short(payout.public_id)),
+        "state": badge(payout.get_state_display(), PAYOUT_TONES.get(payout.state, "")),
+        "reference": copyable(payout.provider_reference),
+        "cost": money(payout.cost, payout.cost_currency) if payout.cost_currency else EMPTY,
+        "answer": raw(payout.answer),
+    }
 
 
 @admin.register(ProviderBalanceSnapshot)

@@ -38,7 +38,11 @@ class DepositAddressAdmin(ReadOnlyAdmin):
     list_display_links = None
     list_select_related = ("user", "network", "currency", "provider")
     list_filter = (GivenFilter, ("network", RelatedDropdownFilter), ("assigned_at", RangeDateTimeFilter))
-    exact_search: ClassVar[dict[str, str]] = {"address": "text", "user__email": "lower", "external_id": "text"}
+    exact_search: ClassVar[dict[str, str]] = {
+        "address": "text",
+        "user__email": "lower",
+        "external_id": "text",
+    }
     search_help_text = _("An address, a customer's e-mail or the client's id, exactly")
     public_lookup = "pk"
     fields = (
@@ -74,7 +78,11 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
     list_display = ("made", "customer", "amount_shown", "provider", "external_id", "provider_reference")
     list_select_related = ("user", "currency", "provider")
     list_filter = (("provider", RelatedDropdownFilter), ("created_at", RangeDateTimeFilter))
-    exact_search: ClassVar[dict[str, str]] = {"public_id": "uuid", "user__email": "lower", "external_id": "text"}
+    exact_search: ClassVar[dict[str, str]] = {
+        "public_id": "uuid",
+        "user__email": "lower",
+        "external_id": "text",
+    }
     search_help_text = _("Our reference, a customer's e-mail or the client's id, exactly")
     fields = (
         "reference",

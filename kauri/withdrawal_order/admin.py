@@ -13,10 +13,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, override
+from django.utils.translation import override
 from unfold.contrib.filters.admin import RangeDateTimeFilter, RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
@@ -34,17 +34,26 @@ from kauri.common.admin import (
     list_url,
     money,
     page_link,
-    raw,
+    page_url,
     refusal,
     short,
     when,
 )
 from kauri.common.errors import KauriError
+from kauri.common.money import plain
 from kauri.notification.admin import deliveries_table
-from kauri.order_core.admin import limit_title, moves_table, notes_list, orders_table, rule_text, status_badge
-from kauri.order_core.models import Approval, ApprovalVote, Order
+from kauri.order_core.admin import (
+    limit_rows,
+    moves_table,
+    notes_list,
+    orders_table,
+    rule_text,
+    status_badge,
+    withdrawal_url,
+)
+from kauri.order_core.models import Approval, Order
 from kauri.order_core.services import note_add
-from kauri.payment_provider.admin import PAYOUT_TONES
+from kauri.payment_provider.admin import payout_facts
 from kauri.withdrawal_order import selectors, services
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import Decision
@@ -58,7 +67,6 @@ REJECT_REASONS: Final = (
     ("customer_request", _("The customer asked for it")),
     ("other", _("Other")),
 )
-_YOUNG_ACCOUNT_DAYS = 7
 _APPROVE = "withdrawal_order.approve_withdrawaldetail"
 _REJECT = "withdrawal_order.reject_withdrawaldetail"
 _NOTE = "order_core.note_order"
@@ -68,7 +76,10 @@ _area = UnfoldAdminTextareaWidget
 
 class ApproveForm(forms.Form):
     reason = forms.CharField(
-        label=_("Words for the history (optional)"), required=False, max_length=300, widget=_area(attrs={"rows": 2})
+        label=_("Words for the history (optional)"),
+        required=False,
+        max_length=300,
+        widget=_area(attrs={"rows": 2}),
     )
 
 
@@ -98,7 +109,11 @@ class QueueFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         del request, model_admin
-        return [("waiting", _("Waits for approval")), ("overdue", _("Waits too long")), ("mine", _("Taken by me"))]
+        return [
+            ("waiting", _("Waits for approval")),
+            ("overdue", _("Waits too long")),
+            ("mine", _("Taken by me")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
@@ -133,8 +148,9 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         "order__external_id": "text",
         "payout__provider_reference": "text",
     }
-    search_help_text = _("An order id, the client's id, an e-mail, a destination or a transaction hash, exactly")
-    fields = ("amount", "customer", "to")
+    search_help_text = _(
+        "An order id, the client's id, an e-mail, a destination or a transaction hash, exactly"
+    )
     public_lookup = "order__public_id"
 
     @display(description=_("amount"), ordering="order__amount_out")
@@ -184,7 +200,11 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         ]
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         del form_url
         self._may_look(request)
@@ -225,7 +245,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         if following is None:
             messages.info(request, _("Nothing waits for you: the queue is empty or taken by others."))
             return HttpResponseRedirect(list_url(WithdrawalDetail, queue="waiting"))
-        return HttpResponseRedirect(_url(following))
+        return HttpResponseRedirect(withdrawal_url(following))
 
     def act_view(self, request: HttpRequest, order_id: uuid.UUID, verb: str) -> HttpResponse:
         """approve, reject, take, untake, note: permission, service, words."""
@@ -235,34 +255,34 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             raise Http404
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        permissions, run = act
-        if not any(request.user.has_perm(permission) for permission in permissions):
+        permission, run = act
+        if not request.user.has_perm(permission):
             raise PermissionDenied
         try:
             said = run(request, order_id)
         except KauriError as error:
             messages.error(request, _lost(error, order_id))
-            return HttpResponseRedirect(_url(order_id))
+            return HttpResponseRedirect(withdrawal_url(order_id))
         if said is None:
-            return HttpResponseRedirect(_url(order_id))
+            return HttpResponseRedirect(withdrawal_url(order_id))
         messages.success(request, str(said))
-        following = selectors.next_waiting(request.user.pk, order_id) if verb in ("approve", "reject") else None
-        return HttpResponseRedirect(_url(following or order_id))
+        following = (
+            selectors.next_waiting(request.user.pk, order_id) if verb in ("approve", "reject") else None
+        )
+        return HttpResponseRedirect(withdrawal_url(following or order_id))
 
     def _may_look(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
 
 
-def _url(order_id: uuid.UUID) -> str:
-    return reverse("admin:withdrawal_order_withdrawaldetail_change", args=(order_id,))
-
-
 def _approve(request: HttpRequest, order_id: uuid.UUID) -> Any:
     form = ApproveForm(request.POST)
     if not _valid(request, form):
         return None
-    services.withdrawal_approve(order_id=order_id, actor=actor_of(request), reason=form.cleaned_data["reason"])
+    services.withdrawal_approve(
+        order_id=order_id, actor=actor_of(request), reason=form.cleaned_data["reason"]
+    )
     approval = selectors.waiting_approval(order_id)
     if approval is not None and approval.state == Approval.State.PENDING:
         return _("Your approval counts. Another person has to approve %(what)s as well.") % _named(order_id)
@@ -295,13 +315,13 @@ def _untake(request: HttpRequest, order_id: uuid.UUID) -> Any:
     return _("It is back in the queue.")
 
 
-#: verb -> (any of these permissions, what runs)
-_ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[HttpRequest, uuid.UUID], Any]]]] = {
-    "approve": ((_APPROVE,), _approve),
-    "reject": ((_REJECT,), _reject),
-    "note": ((_NOTE,), _note),
-    "take": ((_APPROVE, _REJECT), _take),
-    "untake": ((_APPROVE, _REJECT), _untake),
+#: verb -> (permission, what runs)
+_ACTS: Final[dict[str, tuple[str, Callable[[HttpRequest, uuid.UUID], Any]]]] = {
+    "approve": (_APPROVE, _approve),
+    "reject": (_REJECT, _reject),
+    "note": (_NOTE, _note),
+    "take": (_APPROVE, _take),
+    "untake": (_APPROVE, _untake),
 }
 
 
@@ -320,21 +340,8 @@ def _named(order_id: uuid.UUID) -> dict[str, str]:
 def _lost(error: KauriError, order_id: uuid.UUID) -> str:
     """A refusal, and in a race who was first: the loser is told what happened."""
     approval = selectors.waiting_approval(order_id) if error.code == "wrong_state" else None
-    happened = _happened(approval) if approval is not None else ""
+    happened = selectors.happened(approval) if approval is not None else ""
     return f"{happened} {_('Nothing was done twice.')}" if happened else refusal(error)
-
-
-def _happened(approval: Approval) -> str:
-    vote = selectors.last_vote(approval)
-    if approval.state == Approval.State.WITHDRAWN:
-        return str(_("The customer withdrew this order."))
-    if approval.state != Approval.State.PENDING and vote is not None:
-        words = _("%(who)s approved it %(age)s.") if vote.decision == "approve" else _("%(who)s rejected it %(age)s.")
-        return str(words) % {"who": vote.actor_label, "age": age(vote.at)}
-    if approval.state == Approval.State.PENDING and approval.taken_by is not None:
-        when_taken = age(approval.taken_at) if approval.taken_at else ""
-        return str(_("%(who)s took it %(age)s.")) % {"who": approval.taken_by.email, "age": when_taken}
-    return ""
 
 
 def _standing(request: HttpRequest, order: Order, approval: Approval | None, voted: bool) -> dict[str, Any]:
@@ -343,13 +350,7 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
     waiting = approval is not None and approval.state == Approval.State.PENDING
     taken_by = approval.taken_by if waiting and approval is not None else None
     other = taken_by is not None and taken_by.pk != user.pk
-    obstacle: Any = ""
-    if waiting and order.owner_id == user.pk:
-        obstacle = _("This is your own order: somebody else decides.")
-    elif waiting and voted:
-        obstacle = _("You have approved it. Another person has to approve it as well.")
-    elif waiting and other:
-        obstacle = _("%(who)s has taken it. Release it first if you must decide.") % {"who": taken_by}
+    obstacle = selectors.obstacle(order, approval, user.pk, voted) if waiting and approval else ""
     free = waiting and not obstacle
     return {
         "order_id": order.public_id,
@@ -358,9 +359,55 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
         "obstacle": obstacle,
         "taken_by_me": taken_by is not None and not other,
         "taken_by_other": taken_by if other else None,
-        "happened": _happened(approval) if approval is not None and not waiting else "",
+        "happened": selectors.happened(approval) if approval is not None and not waiting else "",
         "may_approve": free and user.has_perm(_APPROVE),
         "may_reject": free and user.has_perm(_REJECT),
-        "may_take": waiting and (user.has_perm(_APPROVE) or user.has_perm(_REJECT)),
+        "may_take": waiting and user.has_perm(_APPROVE),
         "may_note": user.has_perm(_NOTE),
+    }
+
+
+def _page(found: Decision) -> dict[str, Any]:
+    """The page's facts, ready to be read."""
+    order, detail, known = found.order, found.detail, found.destination
+    sent, given = order.currency_out, order.currency_in
+    balance = found.balance
+    return {
+        "order": order,
+        "detail": detail,
+        "owner": order.owner,
+        "owner_url": page_url(order.owner),
+        "signals": selectors.signals(found),
+        "rules": [
+            {**rule, "title": rule_text(rule)} for rule in (found.approval.rules if found.approval else [])
+        ],
+        "votes": found.votes,
+        "needed": found.approval.needed if found.approval else 0,
+        "waits": age(found.approval.created_at) if found.approval else "",
+        "sent": money(order.amount_out, sent),
+        "fee": money(order.fee, order.fee_currency),
+        "given": money(order.amount_in, given),
+        "destination": copyable(detail.destination),
+        "known": known,
+        "first_used": when(known.first_used),
+        "last_used": when(known.last_used),
+        "others": [(page_link(user), times) for user, times in known.others],
+        "same_destination": list_url(WithdrawalDetail, q=detail.destination),
+        "available": money(balance.available, given) if balance else EMPTY,
+        "held": money(balance.held, given) if balance else EMPTY,
+        "totals": [(total.days, total.count, money(total.amount, sent)) for total in found.totals],
+        "limits": limit_rows(order),
+        "level": level_badge(order.owner),
+        "registered": when(order.owner.created_at),
+        "created": when(order.created_at),
+        "origin": found.origin,
+        "decisions": decisions_table(found.verifications),
+        "sign_ins": sign_ins_table(found.origin.sign_ins),
+        "last_orders": orders_table(found.last_orders),
+        "all_orders": list_url(Order, q=order.owner.email),
+        "transfers": transfers_table(found.transfers),
+        "deliveries": deliveries_table(found.deliveries),
+        "notes": notes_list(found.notes),
+        "moves": moves_table(found.moves),
+        "payout": payout_facts(detail.payout),
     }

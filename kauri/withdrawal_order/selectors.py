@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from kauri.account.models import SignIn, User, VerificationDecision
 from kauri.balance.selectors import CustomerBalance, customer_balances, order_transfers
@@ -27,6 +29,7 @@ NOT_COUNTED: Final = (
     OrderStatus.EXPIRED,
     OrderStatus.CANCELLED_BY_OPERATOR,
 )
+YOUNG_ACCOUNT: Final = timedelta(days=7)
 _LAST_ORDERS = 10
 _OTHERS_SHOWN = 5
 
@@ -74,6 +77,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """One fact that speaks for or against: ``good``, ``warn`` or ``bad``, in words."""
+
+    tone: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Everything on the page of one withdrawal."""
 
@@ -102,9 +113,9 @@ class Decision:
 
 def queue() -> QuerySet[Approval]:
     """Withdrawals that wait for a person, the oldest first."""
-    return Approval.objects.filter(
-        state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL
-    ).order_by("created_at", "id")
+    return Approval.objects.filter(state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL).order_by(
+        "created_at", "id"
+    )
 
 
 def queue_state() -> QueueState:
@@ -135,8 +146,32 @@ def waiting_approval(order_id: uuid.UUID) -> Approval | None:
     return Approval.objects.select_related("taken_by", "order").filter(order__public_id=order_id).first()
 
 
-def last_vote(approval: Approval) -> ApprovalVote | None:
-    return approval.votes.order_by("-id").first()
+def happened(approval: Approval) -> str:
+    """In words, what became of the order meanwhile; empty while it waits for anybody."""
+    if approval.state == Approval.State.WITHDRAWN:
+        return _("The customer withdrew this order.")
+    if approval.state == Approval.State.PENDING:
+        if approval.taken_by is None or approval.taken_at is None:
+            return ""
+        words = _("%(who)s took it at %(at)s UTC.")
+        return words % {"who": approval.taken_by.email, "at": f"{approval.taken_at:%H:%M:%S}"}
+    vote = approval.votes.order_by("-id").first()
+    if vote is None:
+        return ""
+    approved = vote.decision == ApprovalVote.Decision.APPROVE
+    words = _("%(who)s approved it at %(at)s UTC.") if approved else _("%(who)s rejected it at %(at)s UTC.")
+    return words % {"who": vote.actor_label, "at": f"{vote.at:%Y-%m-%d %H:%M:%S}"}
+
+
+def obstacle(order: Order, approval: Approval, operator_id: int, voted: bool) -> str:
+    """Why this operator cannot decide on a waiting order; empty when they can. The service decides."""
+    if order.owner_id == operator_id:
+        return _("This is your own order: somebody else decides.")
+    if voted:
+        return _("You have approved it. Another person has to approve it as well.")
+    if approval.taken_by is not None and approval.taken_by.pk != operator_id:
+        return _("%(who)s has taken it. Release it first if you must decide.") % {"who": approval.taken_by}
+    return ""
 
 
 def decision(order_id: uuid.UUID) -> Decision | None:
@@ -159,7 +194,9 @@ def decision(order_id: uuid.UUID) -> Decision | None:
     if detail is None:
         return None
     order = detail.order
-    approval = Approval.objects.select_related("taken_by").prefetch_related("votes").filter(order=order).first()
+    approval = (
+        Approval.objects.select_related("taken_by").prefetch_related("votes").filter(order=order).first()
+    )
     balances = {found.currency.pk: found for found in customer_balances(order.owner_id)}
     return Decision(
         detail=detail,
@@ -174,7 +211,9 @@ def decision(order_id: uuid.UUID) -> Decision | None:
         last_orders=_last_orders(order),
         transfers=order_transfers(order.public_id),
         deliveries=list(
-            Delivery.objects.filter(subject_type="order", subject_id=order.public_id).order_by("-id")[:_LAST_ORDERS]
+            Delivery.objects.filter(subject_type="order", subject_id=order.public_id).order_by("-id")[
+                :_LAST_ORDERS
+            ]
         ),
         notes=list(order.notes.order_by("-id")),
         moves=list(order.transitions.order_by("id")),
@@ -246,3 +285,54 @@ def _last_orders(order: Order) -> list[Order]:
         .select_related("currency_in", "currency_out")
         .order_by("-created_at", "-id")[:_LAST_ORDERS]
     )
+
+
+def signals(found: Decision) -> list[Signal]:
+    """What the facts say, worst first: the ten seconds' reading of the whole page."""
+    said = [*_destination_signals(found.destination), *_customer_signals(found), *_origin_signals(found)]
+    return sorted(said, key=lambda signal: ("bad", "warn", "good").index(signal.tone))
+
+
+def _destination_signals(known: DestinationHistory) -> list[Signal]:
+    said = []
+    if known.others:
+        who = ", ".join(user.email for user, _times in known.others)
+        said.append(Signal("bad", _("Other customers use this destination: %(who)s") % {"who": who}))
+    if known.is_new:
+        said.append(Signal("warn", _("The customer has never used this destination")))
+    elif known.own_done:
+        text = ngettext(
+            "The customer was paid out here %(count)s time before",
+            "The customer was paid out here %(count)s times before",
+            known.own_done,
+        )
+        said.append(Signal("good", text % {"count": known.own_done}))
+    else:
+        said.append(Signal("warn", _("Used before, but nothing has arrived there yet")))
+    return said
+
+
+def _customer_signals(found: Decision) -> list[Signal]:
+    owner, said = found.order.owner, []
+    if not owner.is_active:
+        said.append(Signal("bad", _("The account is disabled")))
+    if owner.email_verified_at is None:
+        said.append(Signal("bad", _("The e-mail is not confirmed")))
+    if owner.verification_level == 0:
+        said.append(Signal("bad", _("The customer is not verified")))
+    else:
+        text = _("Verified, level %(level)s") % {"level": owner.verification_level}
+        said.append(Signal("good", text))
+    if found.order.created_at - owner.created_at < YOUNG_ACCOUNT:
+        said.append(Signal("warn", _("The account is younger than a week")))
+    else:
+        said.append(Signal("good", _("The account is older than a week")))
+    return said
+
+
+def _origin_signals(found: Decision) -> list[Signal]:
+    if found.order.ip is None:
+        return []
+    if found.origin.ip_known:
+        return [Signal("good", _("Ordered from an address that the customer signed in from"))]
+    return [Signal("warn", _("Ordered from an address never seen in sign-ins"))]

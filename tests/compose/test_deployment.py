@@ -16,10 +16,21 @@ from compose.local import places
 if TYPE_CHECKING:
     from pathlib import Path
 
-MISSION_QUEUES = set(
-    "internal_movement_order report notification balance account exchange_order withdrawal_order wallet deposit_order "
-    "exchange_provider payment_provider invoice_order fast_exchange_order".split()
-)
+MISSION_QUEUES = {
+    "internal_movement_order",
+    "report",
+    "notification",
+    "balance",
+    "account",
+    "exchange_order",
+    "withdrawal_order",
+    "wallet",
+    "deposit_order",
+    "exchange_provider",
+    "payment_provider",
+    "invoice_order",
+    "fast_exchange_order",
+}
 FILES = places.ROOT / "compose"
 DOCKER = """#!/bin/sh
 echo "$*" | sed -E 's/compose -f .*--project-directory compose/compose/' >> "$CALLS"
@@ -42,13 +53,20 @@ def services(name: str = "docker-compose.yml") -> dict[str, str]:
 
 
 def clusters() -> dict[str, str]:
-    text = (FILES / "docker-compose.yml").read_text().partition("KAURI_CLUSTERS: >-\n")[2].partition("  volumes")[0]
+    text = (
+        (FILES / "docker-compose.yml")
+        .read_text()
+        .partition("KAURI_CLUSTERS: >-\n")[2]
+        .partition("  volumes")[0]
+    )
     return dict(part.strip().split(":") for part in text.split(",") if part.strip())
 
 
 def test_every_queue_has_a_cluster_and_every_cluster_a_worker() -> None:
     assert clusters() == {**{queue: queue for queue in MISSION_QUEUES}, "rest": "*"}
-    workers = {name.removeprefix("worker-"): text for name, text in services().items() if name.startswith("worker-")}
+    workers = {
+        name.removeprefix("worker-"): text for name, text in services().items() if name.startswith("worker-")
+    }
     assert workers.keys() == clusters().keys()
     assert all(f"[python, manage.py, worker, {name}]" in text for name, text in workers.items())
 
@@ -77,7 +95,9 @@ class Deployment:
         (folder / "compose" / "env").mkdir(parents=True)
         for name in ("dev", "prod"):
             shutil.copy(FILES / "env" / f"{name}.env.example", folder / "compose" / "env" / f"{name}.env")
-            shutil.copy(FILES / "env" / "signing.env.example", folder / "compose" / "env" / f"{name}.signing.env")
+            shutil.copy(
+                FILES / "env" / "signing.env.example", folder / "compose" / "env" / f"{name}.signing.env"
+            )
         docker = folder / "bin" / "docker"
         docker.parent.mkdir()
         docker.write_text(DOCKER)
@@ -89,9 +109,18 @@ class Deployment:
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         env = {"PATH": path, "CALLS": str(calls), "FAILING": "", **environment}
         done = subprocess.run(
-            [self.folder / "run_deployment.sh", *words], env=env, capture_output=True, text=True, check=False, timeout=60
+            [self.folder / "run_deployment.sh", *words],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
-        steps = [line for line in calls.read_text().splitlines() if re.search(r" up -d | build | run | logs ", line)]
+        steps = [
+            line
+            for line in calls.read_text().splitlines()
+            if re.search(r" up -d | build | run | logs ", line)
+        ]
         return done.returncode, done.stdout + done.stderr, steps
 
 
@@ -125,7 +154,9 @@ def test_dev_starts_only_the_services_its_settings_point_at(deployment: Deployme
 
 
 @pytest.mark.parametrize("state", ["unhealthy", "ended"])
-def test_an_image_that_does_not_come_up_shows_its_log_and_leaves_the_old_running(deployment: Deployment, state: str) -> None:
+def test_an_image_that_does_not_come_up_shows_its_log_and_leaves_the_old_running(
+    deployment: Deployment, state: str
+) -> None:
     code, output, steps = deployment.run("PROD", TRIAL=state)
     assert code == 1
     assert "boom in the log" in output
@@ -154,4 +185,6 @@ def test_a_missing_settings_file_is_named(deployment: Deployment) -> None:
     (deployment.folder / "compose/env/prod.signing.env").unlink()
     code, output, steps = deployment.run("PROD")
     assert (code, steps) == (2, [])
-    assert output == "Missing compose/env/prod.signing.env: copy its .example in compose/env and fill it in.\n"
+    assert (
+        output == "Missing compose/env/prod.signing.env: copy its .example in compose/env and fill it in.\n"
+    )

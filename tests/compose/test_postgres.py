@@ -43,7 +43,9 @@ def put(server: postgres.Server, statement: str) -> None:
 
 def processes_in(folder: Path) -> list[str]:
     found = [Path(entry, "cmdline") for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    lines = [path.read_bytes().replace(b"\0", b" ").decode(errors="replace") for path in found if path.exists()]
+    lines = [
+        path.read_bytes().replace(b"\0", b" ").decode(errors="replace") for path in found if path.exists()
+    ]
     return [line for line in lines if str(folder) in line]
 
 
@@ -106,7 +108,9 @@ def test_fresh_forgets_what_was_there(server: postgres.Server) -> None:
     assert ask(server, "SELECT to_regclass('kept')::text") is None
 
 
-def test_a_long_path_gets_a_short_socket_folder_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_path_gets_a_short_socket_folder_of_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     short = tmp_path.parent
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     data = tmp_path / ("long" * 25) / "pg"

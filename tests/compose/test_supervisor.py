@@ -78,7 +78,9 @@ class Runner:
 
     def children(self) -> list[int]:
         logs = [program.with_suffix(".log") for program in self.programs]
-        return [int(line) for log in logs if log.exists() for line in log.read_text().split() if line.isdigit()]
+        return [
+            int(line) for log in logs if log.exists() for line in log.read_text().split() if line.isdigit()
+        ]
 
 
 @pytest.fixture
@@ -139,13 +141,21 @@ def test_a_member_that_ignores_sigterm_is_ended_by_force(run: Callable[..., Runn
     assert not any(map(born, pids))
 
 
-def test_a_member_that_keeps_dying_is_tried_again_ever_later_and_its_log_is_shown(run: Callable[..., Runner]) -> None:
-    runner = run(MEMBER, "import time; time.sleep(0.8); print('out of paper', flush=True); raise SystemExit(3)")
+def test_a_member_that_keeps_dying_is_tried_again_ever_later_and_its_log_is_shown(
+    run: Callable[..., Runner],
+) -> None:
+    runner = run(
+        MEMBER, "import time; time.sleep(0.8); print('out of paper', flush=True); raise SystemExit(3)"
+    )
     time.sleep(6.5)
     runner.process.send_signal(signal.SIGTERM)
     output, _ = runner.process.communicate(timeout=15)
     told = [line for line in output.splitlines() if "member1 ended (exit code 3)" in line]
-    assert [line.split("starting it again in ")[1].split(".")[0] for line in told[:3]] == ["1 s", "2 s", "4 s"]
+    assert [line.split("starting it again in ")[1].split(".")[0] for line in told[:3]] == [
+        "1 s",
+        "2 s",
+        "4 s",
+    ]
     assert "| out of paper" in output
     assert "member0 ended" not in output
 

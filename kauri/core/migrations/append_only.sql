@@ -18,3 +18,10 @@ create table core_cache (
   value text not null,
   expires timestamptz not null);
 create index core_cache_expires on core_cache (expires);
+
+-- Counters of tries. Unlogged: after a crash everybody starts a new window, and nothing else is lost.
+create unlogged table core_throttle (
+  name varchar(200) not null primary key,
+  slot bigint not null,
+  hits integer not null,
+  at timestamptz not null default clock_timestamp()) with (fillfactor = 70);

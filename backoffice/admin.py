@@ -1,0 +1,216 @@
+"""The person's one page, put together here: balances, orders, addresses and messages live in rooms
+that do not know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from kauri.account.admin import PersonAdmin, level_badge
+from kauri.account.models import User
+from kauri.balance.models import Entry
+from kauri.balance.selectors import customer_balances
+from kauri.common.admin import (
+    EMPTY,
+    actor_of,
+    changes,
+    copyable,
+    link,
+    list_url,
+    money,
+    page_link,
+    table,
+    when,
+)
+from kauri.core.audit import audit
+from kauri.core.models import AuditEntry
+from kauri.notification.admin import deliveries_table
+from kauri.notification.models import Delivery
+from kauri.order_core.admin import orders_table
+from kauri.order_core.models import Order
+from kauri.wallet.models import DepositAddress
+
+_ROWS = 20
+
+
+@admin.register(User)
+class CustomerAdmin(PersonAdmin):
+    """Everything about one customer; an operator's roles on theirs."""
+
+    CUSTOMER_SETS: ClassVar[Any] = (
+        (_("Customer"), {"fields": PersonAdmin.PROFILE}),
+        (_("Balances"), {"fields": ("balances",)}),
+        (_("Verification"), {"fields": ("level_shown", "decisions")}),
+        (_("Orders"), {"fields": ("orders_shown",), "classes": ("tab",)}),
+        (_("Addresses"), {"fields": ("addresses",), "classes": ("tab",)}),
+        (_("Keys and sign-ins"), {"fields": ("keys", "sign_in_list"), "classes": ("tab",)}),
+        (_("Webhooks and messages"), {"fields": ("messages_sent",), "classes": ("tab",)}),
+        (_("Audit"), {"fields": ("audited",), "classes": ("tab",)}),
+    )
+    OPERATOR_SETS: ClassVar[Any] = (
+        (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
+        (_("Roles"), {"fields": ("groups",)}),
+        (_("Sign-ins"), {"fields": ("sign_in_list",), "classes": ("tab",)}),
+        (_("Audit"), {"fields": ("acts",), "classes": ("tab",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        people = super().get_queryset(request)
+        return people.prefetch_related("groups") if request.GET.get("who") == "operators" else people
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
+        if request.GET.get("who") == "operators":
+            return ("email", "username", "roles", "state", "last_seen")
+        return super().get_list_display(request)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        del request
+        return self.OPERATOR_SETS if obj is not None and obj.is_staff else self.CUSTOMER_SETS
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
+        shown = [name for _title, options in self.get_fieldsets(request, obj) for name in options["fields"]]
+        return [name for name in shown if name != "groups"]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        # Only an operator's roles are changed on this page, by others; customers through services.
+        if obj is None or not obj.is_staff or obj.pk == request.user.pk:
+            return False
+        return request.user.has_perm("auth.change_group")
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["queryset"] = Group.objects.order_by("name")
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        before = sorted(form.instance.groups.values_list("name", flat=True))
+        super().save_related(request, form, formsets, change)
+        audit(
+            actor_of(request),
+            "operator_roles_change",
+            object_type="user",
+            object_id=form.instance.pk,
+            label=form.instance.email,
+            before={"roles": before},
+            after={"roles": sorted(form.instance.groups.values_list("name", flat=True))},
+        )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Who looked at whose data is on record."""
+        response = super().change_view(request, object_id, form_url, extra_context)
+        person = self.get_object(request, object_id) if request.method == "GET" else None
+        if person is not None and not person.is_staff and response.status_code == HTTPStatus.OK:
+            audit(
+                actor_of(request),
+                "customer_view",
+                object_type="user",
+                object_id=person.pk,
+                label=person.email,
+            )
+        return response
+
+    @display(description=_("level"))
+    def level_shown(self, obj: User) -> SafeString:
+        return level_badge(obj)
+
+    @display(description=_("balances"))
+    def balances(self, obj: User) -> SafeString:
+        rows = [found for found in customer_balances(obj.pk) if found.total]
+        shown = table(
+            (_("Currency"), _("Available"), _("Held"), _("Total")),
+            (
+                (
+                    found.currency.code,
+                    money(found.available, found.currency),
+                    money(found.held, found.currency),
+                    money(found.total, found.currency),
+                )
+                for found in rows
+            ),
+            _("The customer holds nothing."),
+        )
+        return shown + link(list_url(Entry, q=obj.email), _("The customer's entries in the ledger"))
+
+    @display(description=_("orders"))
+    def orders_shown(self, obj: User) -> SafeString:
+        orders = obj.orders.select_related("currency_in", "currency_out").order_by("-created_at", "-id")[
+            :_ROWS
+        ]
+        return orders_table(orders, _("The customer has no orders.")) + link(
+            list_url(Order, q=obj.email), _("All orders of this customer")
+        )
+
+    @display(description=_("deposit addresses"))
+    def addresses(self, obj: User) -> SafeString:
+        rows = obj.deposit_addresses.select_related("network", "currency").order_by("-id")[:_ROWS]
+        return table(
+            (_("Address"), _("Network"), _("Currency"), _("Client's id"), _("Given out")),
+            (
+                (
+                    copyable(row.address),
+                    row.network,
+                    row.currency,
+                    row.external_id or EMPTY,
+                    when(row.assigned_at),
+                )
+                for row in rows
+            ),
+            _("No address was given to the customer yet."),
+        ) + link(list_url(DepositAddress, q=obj.email), _("All addresses of this customer"))
+
+    @display(description=_("deliveries"))
+    def messages_sent(self, obj: User) -> SafeString:
+        return deliveries_table(obj.deliveries.order_by("-id")[:_ROWS]) + link(
+            list_url(Delivery, q=obj.email), _("All messages of this customer")
+        )
+
+    @display(description=_("audit"))
+    def audited(self, obj: User) -> SafeString:
+        about = AuditEntry.objects.filter(object_type="user", object_id=str(obj.pk)).exclude(
+            verb="customer_view"
+        )
+        return _audit_table(about.order_by("-id")[:_ROWS]) + link(
+            list_url(AuditEntry, object_type="user", q=obj.pk), _("Everything on record, views included")
+        )
+
+    @display(description=_("acts"))
+    def acts(self, obj: User) -> SafeString:
+        return _audit_table(
+            AuditEntry.objects.filter(actor_kind="operator", actor_id=str(obj.pk)).order_by("-id")[:_ROWS]
+        ) + link(list_url(AuditEntry, q=obj.email), _("All acts of this operator"))
+
+
+def _audit_table(entries: Any) -> SafeString:
+    return table(
+        (_("When"), _("By"), _("Act"), _("About"), _("Reason"), _("What changed")),
+        (
+            (
+                page_link(row, f"{row.at:%Y-%m-%d %H:%M}"),
+                row.actor_label,
+                row.verb,
+                row.object_label or row.object_id,
+                row.reason or EMPTY,
+                changes(row.before, row.after) if row.before or row.after else EMPTY,
+            )
+            for row in entries
+        ),
+        _("Nothing on record yet."),
+    )
