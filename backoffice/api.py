@@ -118,7 +118,7 @@ def on_failure(request: HttpRequest, exc: Exception) -> HttpResponse:
     state = getattr(exc.__cause__, "sqlstate", None) if isinstance(exc, DatabaseError) else None
     if isinstance(exc, OperationalError) and state in {"55P03", "40P01", "40001"}:
         code = "conflict"  # somebody else holds the rows: nothing was done, try again
-    logger.exception("request failed", exc_info=exc)
+    logger.error("request failed", exc_info=exc)
     return error_response(request, KauriError(code))
 
 

@@ -63,7 +63,10 @@ def _policies() -> int:
     rows = _read("policies")
     for row in rows:
         code = row.pop("currency")
-        values = {name: Decimal(value) if isinstance(value, str) and name != "operation" else value for name, value in row.items()}
+        values = {
+            name: Decimal(value) if isinstance(value, str) and name != "operation" else value
+            for name, value in row.items()
+        }
         Policy.objects.create(currency=_currency(code) if code else None, **values)
     return len(rows)
 

@@ -10,9 +10,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.defaults import page_not_found
 
+from backoffice.metrics import metrics_lines
 from kauri.common.api import error_response
 from kauri.common.errors import KauriError
-from kauri.report.selectors import metrics_lines
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -53,5 +53,3 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path_info.startswith(("/api/", "/callbacks")) or settings.CALLBACKS_PROCESS:
         return error_response(request, KauriError("not_found"))
     return page_not_found(request, exception)
-
-

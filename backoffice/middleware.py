@@ -23,6 +23,8 @@ from kauri.common.throttle import Window
 Respond = Callable[[HttpRequest], HttpResponse]
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,64}")
+#: Seconds between two notes of a session being used: one write a minute, not one a request.
+NOTE_EVERY: Final = 60
 _SLASHES: Final = re.compile(r"/{2,}")
 
 
@@ -118,6 +120,6 @@ class SessionLimitsMiddleware:
             limits = settings.KAURI
             if now - seen > limits.session_idle_minutes * 60 or now - started > limits.session_hours * 3600:
                 logout(request)
-            elif now - seen > 60 or "seen" not in request.session:
+            elif now - seen > NOTE_EVERY or "seen" not in request.session:
                 request.session["seen"] = now
         return self.get_response(request)

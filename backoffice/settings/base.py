@@ -6,7 +6,6 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-
 from backoffice.settings.env import ROOT, load
 from backoffice.settings.unfold import UNFOLD as UNFOLD
 

@@ -105,7 +105,9 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("encryption_keys")
     @classmethod
@@ -170,9 +172,9 @@ class Settings(BaseSettings):
     def cluster_names(self) -> list[str]:
         return [item.partition(":")[0] for item in self.clusters]
 
-    def networks(self, name: Literal["trusted_proxies", "webhook_allowed_networks"]) -> list[
-        IPv4Network | IPv6Network
-    ]:
+    def networks(
+        self, name: Literal["trusted_proxies", "webhook_allowed_networks"]
+    ) -> list[IPv4Network | IPv6Network]:
         return [ip_network(text) for text in getattr(self, name)]
 
 

@@ -42,6 +42,7 @@ DEPOSIT_ACCOUNT = "m/44h/60h/0h"
 HOT_KEY_PATH = "m/44h/60h/1h/0/0"
 #: Another hot key than the phrase's; it is then funded, and kept out of FILE.
 HOT_KEY_VARIABLE = "KAURI_EVM_HOT_KEY"
+KEY_BYTES = 32
 
 TOKEN_FILE = places.ROOT / "fixtures" / "contracts" / "TestUSDT.json"
 TOKEN_DECIMALS = 6
@@ -103,7 +104,10 @@ def send_tokens(rpc_url: str, token: str, address: str, amount: Decimal) -> str:
 
 def _address_of(key: str) -> str:
     try:
-        public = PrivateKey(bytes.fromhex(key.removeprefix("0x"))).public_key
+        secret = bytes.fromhex(key.removeprefix("0x"))
+        if len(secret) != KEY_BYTES:
+            raise ValueError
+        public = PrivateKey(secret).public_key
     except ValueError:
         raise SetupError(f"{HOT_KEY_VARIABLE} is not a private key (64 hexadecimal digits).") from None
     return evm.public_key_address(public.format(compressed=False))

@@ -7,7 +7,19 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from compose.local import backup, clean, demo, demo_text, environment, leftovers, lock, places, shell, test
+from compose.local import (
+    backup,
+    clean,
+    demo,
+    demo_text,
+    environment,
+    leftovers,
+    lock,
+    places,
+    secret_file,
+    shell,
+    test,
+)
 from compose.local.console import SetupError, say
 
 if TYPE_CHECKING:
@@ -43,7 +55,7 @@ def send_tokens() -> int:
         to,
         amount,
     ]
-    env = environment.base()
+    env = environment.with_hot_key(environment.base(), secret_file.load_or_make(places.SECRETS))
     return subprocess.run(command, cwd=places.ROOT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
 
 

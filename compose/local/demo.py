@@ -103,13 +103,15 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
             "--out",
             str(places.CHAIN_FILE),
         ]
-        shell.must(chain, "Preparing the test chain", env=environment.base())
+        shell.must(
+            chain, "Preparing the test chain", env=environment.with_hot_key(environment.base(), secrets)
+        )
     with step("migrations, defaults, demo data"):
         commands = ["migrate", "defaults_load", "demo_load"]
         prepare = [sys.executable, "-m", "compose.local.prepare", *commands]
         shell.must(prepare, "Preparing the database", env=env, log=places.LOGS / "prepare.log")
     with step("web, callbacks, scheduler, workers"):
-        for member in _kauri(env, environment.with_hot_key(env), ports):
+        for member in _kauri(env, environment.with_hot_key(env, secrets), ports):
             supervisor.start(member)
         supervisor.wait_ready(READY_SECONDS)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from contextlib import closing
@@ -24,6 +23,7 @@ OURS = (
     "PYTHONHOME",
 )
 HIGHEST_PORT = 65535
+FIRST_FREE_FOR_ALL = 1024
 HOT_KEY = "KAURI_EVM_HOT_KEY"
 
 
@@ -49,14 +49,20 @@ class Ports:
             "KAURI_CALLBACKS_PORT": self.callbacks,
             "KAURI_DEMO_EVM_PORT": self.evm,
         }
-        seen: dict[int, str] = {}
         for name, port in named.items():
-            if port in seen:
-                message = f"{name} and {seen[port]} are both {port}: set one of them to another port."
+            others = [other for other in named if other != name and named[other] == port]
+            if others:
+                message = f"{name} and {others[0]} are both {port}: set one of them to another port."
                 raise SetupError(message)
-            seen[port] = name
+        for name, port in named.items():
             if not is_free(port):
-                message = f"Port {port} is taken by another program: set {name} to a free one, e.g. '{name}={port + 100} make run'."
+                why = (
+                    "taken by another program"
+                    if port >= FIRST_FREE_FOR_ALL or os.geteuid() == 0
+                    else "not for ordinary users"
+                )
+                free = max(port, FIRST_FREE_FOR_ALL) + 100
+                message = f"Port {port} is {why}: set {name} to another one, e.g. '{name}={free} make run'."
                 raise SetupError(message)
 
 
@@ -106,9 +112,9 @@ def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, 
     return env
 
 
-def with_hot_key(env: dict[str, str]) -> dict[str, str]:
-    """The environment of the one process that signs: with the hot wallet's key, which the test chain's set-up wrote down."""
-    return {**env, HOT_KEY: str(json.loads(places.CHAIN_FILE.read_text())["hot_key"])}
+def with_hot_key(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:
+    """The environment of those who may know the hot wallet's key: the signing worker, and the test chain's set-up that funds it."""
+    return {**env, HOT_KEY: secrets[HOT_KEY]}
 
 
 def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str, str]:
@@ -117,4 +123,5 @@ def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str
     env = {name: value for name, value in base().items() if not name.startswith(foreign)}
     env.pop("REDIS_URL", None)
     settings = {"KAURI_ENV": "test", "DATABASE_URL": database_url, "KAURI_STATE_DIR": state_dir}
-    return {**env, **settings, **secrets}
+    kept = {name: value for name, value in secrets.items() if name != HOT_KEY}
+    return {**env, **settings, **kept}

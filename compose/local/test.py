@@ -16,7 +16,14 @@ from compose.local.console import say, step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LINTERS = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports"]]
+# a checkout without .git has no ignored files for ruff, which would then read what lies in .kauri
+RUFF_SKIPS = ["--extend-exclude", ".kauri"]
+LINTERS = [
+    ["ruff", "check", *RUFF_SKIPS],
+    ["ruff", "format", "--check", *RUFF_SKIPS],
+    ["mypy"],
+    ["lint-imports"],
+]
 MIGRATIONS = ["python", "manage.py", "makemigrations", "--check", "--dry-run"]
 BROWSER_VARIABLE = "CHROMIUM_BIN"
 

@@ -140,7 +140,10 @@ def obtain_token(request: HttpRequest, data: ObtainTokenIn) -> dict[str, Any]:
 
 @router.post(
     "/user/api_keys/create",
-    response={200: ApiKeyOut, **errors("validation_error", "unauthenticated", "limit_exceeded", "rate_limited")},
+    response={
+        200: ApiKeyOut,
+        **errors("validation_error", "unauthenticated", "limit_exceeded", "rate_limited"),
+    },
     operation_id="api_key_create",
 )
 def api_key_create(request: HttpRequest, data: ApiKeyCreateIn) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def _by_token(request: HttpRequest) -> User:
     if getattr(request, "api_key", None) is not None:
         raise KauriError("forbidden", "sign in for this")
     user = request.auth  # type: ignore[attr-defined]
-    assert isinstance(user, User)  # noqa: S101 - narrows the type; the authenticator returns a User
+    assert isinstance(user, User)
     return user
 
 
@@ -204,5 +207,3 @@ def _count(request: HttpRequest) -> None:
 
 def _ip(request: HttpRequest) -> str:
     return str(getattr(request, "client_ip", ""))
-
-

@@ -31,7 +31,9 @@ def api_key_create(*, user: User, name: str, scopes: list[str], ips: list[str], 
     """A pending key; its confirmation code goes out by e-mail."""
     unknown = sorted(set(scopes) - set(ApiKey.Scope.values))
     if unknown or not scopes:
-        raise KauriError("validation_error", fields={"scopes": f"choose from {', '.join(ApiKey.Scope.values)}"})
+        raise KauriError(
+            "validation_error", fields={"scopes": f"choose from {', '.join(ApiKey.Scope.values)}"}
+        )
     for address in ips:
         try:
             ip_address(address)
@@ -93,7 +95,13 @@ def api_key_verify(*, user: User, api_key_id: uuid.UUID, code: str, ip: str) -> 
             key.state = ApiKey.State.ACTIVE
             key.activated_at = now
             key.save(update_fields=["state", "activated_at"])
-            audit(user.as_actor(ip), "api_key_verify", object_type="api_key", object_id=key.public_id, label=key.name)
+            audit(
+                user.as_actor(ip),
+                "api_key_verify",
+                object_type="api_key",
+                object_id=key.public_id,
+                label=key.name,
+            )
         elif stored is not None and alive:
             stored.tries_left -= 1
             stored.save(update_fields=["tries_left"])
@@ -112,7 +120,13 @@ def api_key_delete(*, user: User, api_key_id: uuid.UUID, ip: str) -> ApiKey:
         key.state = ApiKey.State.REVOKED
         key.revoked_at = clock.now()
         key.save(update_fields=["state", "revoked_at"])
-        audit(user.as_actor(ip), "api_key_delete", object_type="api_key", object_id=key.public_id, label=key.name)
+        audit(
+            user.as_actor(ip),
+            "api_key_delete",
+            object_type="api_key",
+            object_id=key.public_id,
+            label=key.name,
+        )
     return key
 
 

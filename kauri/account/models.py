@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
@@ -66,7 +66,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         CustomerGroup, models.PROTECT, null=True, blank=True, related_name="users", verbose_name=_("group")
     )
     language = models.CharField(
-        _("language"), max_length=2, default="en", choices=[("en", "English"), ("uk", "Українська"), ("ru", "Русский")]
+        _("language"),
+        max_length=2,
+        default="en",
+        choices=[("en", "English"), ("uk", "Українська"), ("ru", "Русский")],
     )
     verification_level = models.PositiveSmallIntegerField(_("verification level"), default=0)
     email_verified_at = models.DateTimeField(_("e-mail confirmed"), null=True, blank=True)
@@ -83,16 +86,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []  # noqa: RUF012 - Django's own spelling
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
         ordering = ("-id",)
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
         constraints = (
-            models.CheckConstraint(
-                condition=models.Q(email=Lower("email")), name="user_email_lower_case"
-            ),
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_email_lower_case"),
         )
         permissions = (("verify_user", "Can verify customers"), ("disable_user", "Can disable accounts"))
 
@@ -128,7 +129,9 @@ class ApiKey(models.Model):
     key = models.CharField(_("key"), max_length=64, unique=True)
     secret = EncryptedTextField(_("secret"))
     scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices), verbose_name=_("scopes"))
-    ips = ArrayField(models.GenericIPAddressField(), default=list, blank=True, verbose_name=_("allowed addresses"))
+    ips = ArrayField(
+        models.GenericIPAddressField(), default=list, blank=True, verbose_name=_("allowed addresses")
+    )
     window_ms = models.PositiveIntegerField(_("time window, ms"), default=5000)
     decimals_as_strings = models.BooleanField(_("amounts as strings"), default=False)
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
@@ -190,7 +193,9 @@ class SignIn(models.Model):
         API = "api", _("API")
         BACK_OFFICE = "backoffice", _("Back office")
 
-    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="sign_ins", verbose_name=_("account"))
+    user = models.ForeignKey(
+        User, models.PROTECT, null=True, related_name="sign_ins", verbose_name=_("account")
+    )
     email = models.CharField(_("e-mail given"), max_length=254)
     door = models.CharField(_("door"), max_length=12, choices=Door.choices)
     succeeded = models.BooleanField(_("succeeded"))
@@ -214,7 +219,9 @@ class SignIn(models.Model):
 class VerificationDecision(ActorStamp):
     """One change of a customer's verification level: who, when, why, from what to what."""
 
-    user = models.ForeignKey(User, models.PROTECT, related_name="verification_decisions", verbose_name=_("customer"))
+    user = models.ForeignKey(
+        User, models.PROTECT, related_name="verification_decisions", verbose_name=_("customer")
+    )
     from_level = models.PositiveSmallIntegerField(_("from level"))
     to_level = models.PositiveSmallIntegerField(_("to level"))
     reason = models.TextField(_("reason"))

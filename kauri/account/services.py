@@ -271,4 +271,3 @@ def _customer(user_id: int) -> User:
 
 def _webhook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-

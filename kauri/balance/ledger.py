@@ -259,7 +259,9 @@ def _hash(
         f"{int(leg.kind)}|{leg.currency.pk}|{leg.customer_id}|{leg.provider_id}|{plain(leg.amount)}"
         for leg in legs
     )
-    return hashlib.sha256("\n".join([str(int(kind)), str(order_id), str(reverses_id), *parts]).encode()).digest()
+    return hashlib.sha256(
+        "\n".join([str(int(kind)), str(order_id), str(reverses_id), *parts]).encode()
+    ).digest()
 
 
 def _author(actor: Actor) -> str:
@@ -284,7 +286,9 @@ def _translated(exc: DatabaseError) -> Exception:
         return KauriError("insufficient_funds")
     if state == "LG409":
         return KauriError("conflict", "this ledger step was already done differently")
-    if constraint == "ledger_transfer_reverses_id_key" or (state == "23505" and "reverses" in (constraint or "")):
+    if constraint == "ledger_transfer_reverses_id_key" or (
+        state == "23505" and "reverses" in (constraint or "")
+    ):
         return KauriError("conflict", "this transfer was already reversed")
     if state is not None and state.startswith("LG"):
         return LedgerFault(str(cause).splitlines()[0])

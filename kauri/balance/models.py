@@ -48,9 +48,7 @@ class LedgerAccount(models.Model):
                 name="ledger_account_no_overdraft",
             ),
             # NaN >= 0 is true in PostgreSQL, so the rule above would let it in; NaN < x never is.
-            models.CheckConstraint(
-                condition=models.Q(balance__lt=FINITE), name="ledger_account_finite"
-            ),
+            models.CheckConstraint(condition=models.Q(balance__lt=FINITE), name="ledger_account_finite"),
             models.CheckConstraint(
                 condition=models.Q(kind__in=_CUSTOMER_KINDS, customer__isnull=False, provider__isnull=True)
                 | models.Q(kind__in=_PROVIDER_KINDS, customer__isnull=True, provider__isnull=False)

@@ -60,7 +60,9 @@ class Coverage:
 def customer_balances(customer_id: int, at: datetime | None = None) -> list[CustomerBalance]:
     """Every currency's balance of one customer, now or as of ``at`` (inclusive). One query."""
     if at is None:
-        rows = LedgerAccount.objects.filter(customer_id=customer_id).values_list("currency_id", "kind", "balance")
+        rows = LedgerAccount.objects.filter(customer_id=customer_id).values_list(
+            "currency_id", "kind", "balance"
+        )
         found = {(currency, kind): balance for currency, kind, balance in rows}
     else:
         with connection.cursor() as cursor:
@@ -140,7 +142,9 @@ def order_transfers(order_id: uuid.UUID) -> list[Transfer]:
     return list(
         Transfer.objects.filter(order_id=order_id)
         .order_by("id")
-        .prefetch_related("entries__account__currency", "entries__account__customer", "entries__account__provider")
+        .prefetch_related(
+            "entries__account__currency", "entries__account__customer", "entries__account__provider"
+        )
     )
 
 

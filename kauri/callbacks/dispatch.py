@@ -9,6 +9,7 @@ from kauri.payment_provider.gateway import CallbackMeaning, Event, EventKind, Hi
 from kauri.payment_provider.models import Payout
 from kauri.withdrawal_order import services as withdrawals
 
+
 def apply(meaning: CallbackMeaning, provider: Provider) -> Effect | Invalid:
     """Give a callback its effect. Every branch may be run again without a second one."""
     match meaning:

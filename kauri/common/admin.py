@@ -59,7 +59,7 @@ def age(moment: datetime) -> str:
     now = clock.now()
     if moment > now:
         return str(_("in %(age)s")) % {"age": timeuntil(moment, now, depth=1)}
-    if (now - moment).total_seconds() < 60:
+    if (now - moment).total_seconds() < _MINUTE:
         return str(_("just now"))
     return str(_("%(age)s ago")) % {"age": timesince(moment, now, depth=1)}
 

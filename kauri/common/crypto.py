@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -28,13 +28,7 @@ def decrypt(token: str) -> str:
     return _fernet(tuple(settings.KAURI.encryption_keys)).decrypt(token.encode()).decode()
 
 
-if TYPE_CHECKING:
-    _TextField = models.TextField[str, str]
-else:
-    _TextField = models.TextField
-
-
-class EncryptedTextField(_TextField):
+class EncryptedTextField(models.TextField):
     """Text that the database only ever sees encrypted. Not searchable, on purpose."""
 
     def get_prep_value(self, value: Any) -> Any:

@@ -92,9 +92,7 @@ CODES: Final[dict[str, ErrorSpec]] = {
     "insufficient_funds": ErrorSpec(
         402, "There is not enough money.", "Недостатньо коштів.", "Недостаточно средств."
     ),
-    "limit_exceeded": ErrorSpec(
-        403, "The limit is exceeded.", "Ліміт перевищено.", "Лимит превышен."
-    ),
+    "limit_exceeded": ErrorSpec(403, "The limit is exceeded.", "Ліміт перевищено.", "Лимит превышен."),
     "below_minimum": ErrorSpec(
         400, "The amount is below the minimum.", "Сума менша за мінімум.", "Сумма меньше минимума."
     ),
@@ -122,9 +120,7 @@ CODES: Final[dict[str, ErrorSpec]] = {
     "currency_disabled": ErrorSpec(
         403, "This currency is switched off.", "Цю валюту вимкнено.", "Эта валюта отключена."
     ),
-    "pair_disabled": ErrorSpec(
-        403, "This pair is switched off.", "Цю пару вимкнено.", "Эта пара отключена."
-    ),
+    "pair_disabled": ErrorSpec(403, "This pair is switched off.", "Цю пару вимкнено.", "Эта пара отключена."),
     "rate_unavailable": ErrorSpec(
         503, "There is no good price now.", "Зараз немає надійної ціни.", "Сейчас нет надёжной цены."
     ),
@@ -137,9 +133,7 @@ CODES: Final[dict[str, ErrorSpec]] = {
         "Поточний стан цього не дозволяє.",
         "Текущее состояние этого не позволяет.",
     ),
-    "rate_limited": ErrorSpec(
-        429, "Too many requests.", "Забагато запитів.", "Слишком много запросов."
-    ),
+    "rate_limited": ErrorSpec(429, "Too many requests.", "Забагато запитів.", "Слишком много запросов."),
     "payload_too_large": ErrorSpec(
         413, "The request is too large.", "Запит завеликий.", "Запрос слишком велик."
     ),

@@ -15,18 +15,25 @@ ZERO_ADDRESS: Final = "0x" + "0" * 40
 #: topic 0 of ERC-20's Transfer(address indexed from, address indexed to, uint256 value)
 TRANSFER_TOPIC: Final = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
 
+_ADDRESS_BYTES: Final = 20
+_KEY_BYTES: Final = 65
+_UNCOMPRESSED: Final = 4
+#: 0x and 32 bytes
+_WORD_LENGTH: Final = 66
+#: From this hexadecimal digit of the hash on, EIP-55 writes a capital.
+_CAPITAL_FROM: Final = "8"
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
 def checksum(raw: bytes) -> str:
     """The EIP-55 form of a 20-byte address."""
-    if len(raw) != 20:
+    if len(raw) != _ADDRESS_BYTES:
         raise ValueError("an address has 20 bytes")
     digits = raw.hex()
     weights = keccak(digits.encode()).hex()
     return "0x" + "".join(
-        d.upper() if int(w, 16) >= 8 else d for d, w in zip(digits, weights[:40], strict=True)
+        d.upper() if w >= _CAPITAL_FROM else d for d, w in zip(digits, weights[:40], strict=True)
     )
 
 
@@ -46,7 +53,7 @@ def to_address(text: str) -> str:
 
 def public_key_address(uncompressed: bytes) -> str:
     """The address of a 65-byte secp256k1 public key (0x04, x, y)."""
-    if len(uncompressed) != 65 or uncompressed[0] != 4:
+    if len(uncompressed) != _KEY_BYTES or uncompressed[0] != _UNCOMPRESSED:
         raise ValueError("an uncompressed public key has 65 bytes and begins with 4")
     return checksum(keccak(uncompressed[1:])[-20:])
 
@@ -67,7 +74,7 @@ def call_data(signature: str, *arguments: int | str) -> str:
 
 def topic_address(topic: str) -> str:
     """The address in an indexed 32-byte topic. ValueError when the upper 12 bytes are not zero."""
-    if len(topic) != 66 or not topic.startswith("0x" + "0" * 24):
+    if len(topic) != _WORD_LENGTH or not topic.startswith("0x" + "0" * 24):
         raise ValueError("not an address topic")
     return checksum(bytes.fromhex(topic[26:]))
 

@@ -47,7 +47,11 @@ def post(
             allow_redirects=False,
             proxies={"http": proxy, "https": proxy} if proxy else None,
         )
-    except (requests.ConnectTimeout, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as exc:
+    except (
+        requests.ConnectTimeout,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+    ) as exc:
         raise NotSent(type(exc).__name__) from None
     except requests.ConnectionError as exc:
         # A refused or unroutable connection is told apart from one that broke half way: only

@@ -29,6 +29,8 @@ from kauri.common.http import NoAnswer, NotSent
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_MESSAGE: Final = 300
 READ_TIMEOUT: Final = 20.0
+#: Shorter parts of a URL ("v3", "eth") are no secrets and would blot out ordinary words.
+LEAST_SECRET: Final = 4
 
 # At DEBUG urllib3 writes the path of every request, and with hosted nodes the path is the API key.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -205,7 +207,7 @@ def _secrets_in(url: str) -> tuple[str, ...]:
     parts = urlsplit(url)
     found = [parts.username, parts.password, *parts.path.split("/")]
     found += [value for _, value in parse_qsl(parts.query)]
-    long = {text for item in found if item for text in (item, unquote(item)) if len(text) >= 4}
+    long = {text for item in found if item for text in (item, unquote(item)) if len(text) >= LEAST_SECRET}
     return tuple(sorted(long, key=len, reverse=True))
 
 

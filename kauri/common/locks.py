@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
 
 from django.db import connection, models
 
-M = TypeVar("M", bound=models.Model)
 
-
-def lock(queryset: models.QuerySet[M]) -> models.QuerySet[M]:
+def lock[M: models.Model](queryset: models.QuerySet[M]) -> models.QuerySet[M]:
     """``queryset`` with ``FOR NO KEY UPDATE OF self`` in primary key order; needs a transaction.
 
     No-key locks do not block the foreign key checks of other transactions.
@@ -18,7 +15,7 @@ def lock(queryset: models.QuerySet[M]) -> models.QuerySet[M]:
     return queryset.select_for_update(of=("self",), no_key=True).order_by("pk")
 
 
-def claim(queryset: models.QuerySet[M], limit: int = 1) -> list[M]:
+def claim[M: models.Model](queryset: models.QuerySet[M], limit: int = 1) -> list[M]:
     """Lock up to ``limit`` rows that nobody else holds (``SKIP LOCKED``); needs a transaction."""
     return list(queryset.select_for_update(of=("self",), no_key=True, skip_locked=True)[:limit])
 

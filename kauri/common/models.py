@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db import models
 
 from kauri.common.actor import Actor, ActorKind
 from kauri.common.money import MAX_DIGITS, MAX_SCALE
 
-
-if TYPE_CHECKING:
-    _DecimalField = models.DecimalField[Decimal, Decimal]
-else:
-    _DecimalField = models.DecimalField
-
 #: Above every numeric(38,18), below NaN (PostgreSQL sorts NaN after all numbers): ``x < FINITE`` refuses it.
 FINITE: Final = Decimal(10) ** 20
 
 
-class MoneyField(_DecimalField):
+class MoneyField(models.DecimalField):
     """``numeric(38,18)``: wide enough for wei; the currency's own scale is kept by the services."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

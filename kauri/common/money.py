@@ -66,9 +66,7 @@ def to_units(amount: Decimal, scale: int) -> int:
 
 def from_units(units: int, scale: int) -> Decimal:
     """``1500000`` at scale 6 -> ``Decimal('1.500000')``."""
-    return Decimal(units).scaleb(-scale, context=CONTEXT).quantize(
-        Decimal(1).scaleb(-scale), context=CONTEXT
-    )
+    return Decimal(units).scaleb(-scale, context=CONTEXT).quantize(Decimal(1).scaleb(-scale), context=CONTEXT)
 
 
 def plain(amount: Decimal) -> str:

@@ -365,6 +365,12 @@ class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
         del request, obj
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Nobody widens a role that is their own: somebody else has to.
+        if obj is not None and obj in request.user.groups.all():
+            return False
+        return super().has_change_permission(request, obj)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         group = form.instance
         before = _permissions(group)

@@ -80,7 +80,9 @@ class Network(Versioned):
 
     code = models.CharField(_("code"), max_length=24, unique=True)
     title = models.CharField(_("title"), max_length=64)
-    currency = models.ForeignKey(Currency, models.PROTECT, related_name="networks", verbose_name=_("currency"))
+    currency = models.ForeignKey(
+        Currency, models.PROTECT, related_name="networks", verbose_name=_("currency")
+    )
     environment = models.CharField(_("environment"), max_length=8, choices=Environment.choices)
     confirmations = models.PositiveIntegerField(_("confirmations before credit"), default=12)
     explorer_url = models.CharField(
@@ -288,4 +290,3 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.cluster
-

@@ -70,5 +70,3 @@ def qr_png(text: str) -> str:
     out = io.BytesIO()
     qrcode.make(text).save(out)
     return base64.b64encode(out.getvalue()).decode()
-
-

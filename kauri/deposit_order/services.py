@@ -20,8 +20,8 @@ from kauri.common.money import exact, plain
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
 from kauri.deposit_order import postings
-from kauri.deposit_order.models import DepositDetail
 from kauri.deposit_order.body import deposit_object
+from kauri.deposit_order.models import DepositDetail
 from kauri.order_core import machine, policies
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderStatus, OrderType
@@ -118,7 +118,9 @@ def deposit_event(event: Event, provider: Provider) -> Effect:
                 actor=provider_actor(provider),
             )
         if order is None:
-            _unmatched(payin, "amount or currency differ from the link" if mismatch else "the policy refuses it")
+            _unmatched(
+                payin, "amount or currency differ from the link" if mismatch else "the policy refuses it"
+            )
             return Effect(EffectKind.DONE, "the payin waits for a person")
     deposit_credit(payin.pk, actor=provider_actor(provider))
     return Effect(EffectKind.DONE, "credited")
@@ -234,7 +236,11 @@ def _orphan(provider: Provider, above: int) -> None:
             _alarm(
                 "deposit.orphaned_after_credit",
                 provider,
-                {"transaction": payin.transaction, "amount": str(payin.amount), "currency": payin.currency.code},
+                {
+                    "transaction": payin.transaction,
+                    "amount": str(payin.amount),
+                    "currency": payin.currency.code,
+                },
             )
         payin.save(update_fields=["state"])
 

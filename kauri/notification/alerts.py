@@ -17,9 +17,7 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"❓ Payout outcome unknown: {p['amount']} {p['currency']} through {p['provider']}\n"
         f"{p['reason']}\n{url}/order_core/order/{p['order_id']}/"
     ),
-    "payin.unmatched": lambda p, _: (
-        f"📥 Unmatched money: {p['amount']} {p['currency']}\n{p['reason']}"
-    ),
+    "payin.unmatched": lambda p, _: f"📥 Unmatched money: {p['amount']} {p['currency']}\n{p['reason']}",
     "deposit.orphaned_after_credit": lambda p, _: (
         f"🚨 Credited deposit left the chain: {p['amount']} {p['currency']}, {p['transaction']} ({p['provider']})"
     ),

@@ -200,9 +200,7 @@ def _claimed(delivery_id: int) -> Delivery | None:
         id__lt=OuterRef("id"),
     )
     with transaction.atomic():
-        rows = claim(
-            _due().filter(pk=delivery_id).filter(Q(subject_id__isnull=True) | ~Exists(earlier))
-        )
+        rows = claim(_due().filter(pk=delivery_id).filter(Q(subject_id__isnull=True) | ~Exists(earlier)))
         if not rows:
             return None
         row: Delivery = rows[0]

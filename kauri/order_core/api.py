@@ -70,7 +70,10 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
 
     @router.get(
         "/orders/history",
-        response={200: HistoryOut, **errors("unauthenticated", "validation_error", "forbidden", "rate_limited")},
+        response={
+            200: HistoryOut,
+            **errors("unauthenticated", "validation_error", "forbidden", "rate_limited"),
+        },
         operation_id="orders_history",
     )
     def orders_history(request: HttpRequest, query: Query[HistoryQuery]) -> dict[str, Any]:
@@ -113,7 +116,9 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
         **errors("unauthenticated", "validation_error", "not_found", "forbidden", "rate_limited"),
     }
     router.get("/orders/details", response=answers, operation_id="orders_details")(details)
-    router.get("/orders/detail", response=answers, operation_id="orders_detail", include_in_schema=False)(details)
+    router.get("/orders/detail", response=answers, operation_id="orders_detail", include_in_schema=False)(
+        details
+    )
     return router
 
 

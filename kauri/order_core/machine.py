@@ -29,7 +29,9 @@ def transition(order: Order, to: OrderStatus, *, actor: Actor, body: Body, reaso
     """Move a locked order. Raises ``wrong_state`` for a move that the table does not list."""
     current = OrderStatus(order.status)
     if to not in MOVES[OrderType(order.type)].get(current, frozenset()):
-        raise KauriError("wrong_state", f"{order.type} {order.public_id}: {current.value} may not become {to.value}")
+        raise KauriError(
+            "wrong_state", f"{order.type} {order.public_id}: {current.value} may not become {to.value}"
+        )
     now = clock.now()
     order.status = to
     order.updated_at = now

@@ -33,13 +33,21 @@ class Order(models.Model):
     type = models.CharField(_("type"), max_length=20, choices=OrderType.choices)
     sub_type = models.CharField(_("sub type"), max_length=20, blank=True, default="GATEWAY")
     owner = models.ForeignKey(User, models.PROTECT, related_name="orders", verbose_name=_("customer"))
-    status = models.CharField(_("status"), max_length=40, choices=OrderStatus.choices, default=OrderStatus.NEW)
-    currency_in = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency given"))
+    status = models.CharField(
+        _("status"), max_length=40, choices=OrderStatus.choices, default=OrderStatus.NEW
+    )
+    currency_in = models.ForeignKey(
+        Currency, models.PROTECT, related_name="+", verbose_name=_("currency given")
+    )
     amount_in = MoneyField(_("amount given"))
-    currency_out = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency got"))
+    currency_out = models.ForeignKey(
+        Currency, models.PROTECT, related_name="+", verbose_name=_("currency got")
+    )
     amount_out = MoneyField(_("amount got"))
     fee = MoneyField(_("fee"), default=Decimal(0))
-    fee_currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("fee currency"))
+    fee_currency = models.ForeignKey(
+        Currency, models.PROTECT, related_name="+", verbose_name=_("fee currency")
+    )
     external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
     callback_url = models.TextField(_("callback"), blank=True, default="")
     comment = models.CharField(_("comment"), max_length=500, blank=True, default="")
@@ -47,9 +55,7 @@ class Order(models.Model):
     source = models.CharField(_("source"), max_length=12, choices=Source.choices)
     ip = models.GenericIPAddressField(_("address"), null=True)
     user_agent = models.CharField(_("device"), max_length=300, blank=True, default="")
-    explanation = models.JSONField(
-        _("rules looked at"), default=dict, blank=True, encoder=DjangoJSONEncoder
-    )
+    explanation = models.JSONField(_("rules looked at"), default=dict, blank=True, encoder=DjangoJSONEncoder)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     updated_at = models.DateTimeField(_("changed"), default=clock.now)
     finished_at = models.DateTimeField(_("finished"), null=True)
@@ -65,7 +71,9 @@ class Order(models.Model):
                 & models.Q(amount_in__lt=FINITE, amount_out__lt=FINITE, fee__lt=FINITE),
                 name="order_amounts",
             ),
-            models.CheckConstraint(condition=models.Q(status__in=OrderStatus.values), name="order_status_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=OrderStatus.values), name="order_status_known"
+            ),
             models.CheckConstraint(condition=models.Q(type__in=OrderType.values), name="order_type_known"),
             models.UniqueConstraint(
                 fields=("owner", "type", "external_id"),

@@ -21,7 +21,12 @@ from kauri.core.models import Currency, Switch
 from kauri.order_core.models import POLICY_FIELDS, Order, Policy
 from kauri.order_core.states import OrderStatus, OrderType
 
-_NOT_COUNTED = (OrderStatus.ERROR, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.CANCELLED_BY_OPERATOR)
+_NOT_COUNTED = (
+    OrderStatus.ERROR,
+    OrderStatus.CANCELLED,
+    OrderStatus.EXPIRED,
+    OrderStatus.CANCELLED_BY_OPERATOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +140,25 @@ def judge(operation: OrderType, currency: Currency, user: User, amount: Decimal)
 
 def _judge_totals(result: Judgement, user: User, amount: Decimal) -> None:
     policy = result.policy
-    orders = Order.objects.filter(
-        owner=user, type=policy.operation, currency_out=policy.currency
-    ).exclude(status__in=_NOT_COUNTED)
+    orders = Order.objects.filter(owner=user, type=policy.operation, currency_out=policy.currency).exclude(
+        status__in=_NOT_COUNTED
+    )
     now = clock.now()
     for name, days in (("daily_amount", 1), ("monthly_amount", 30)):
         bound = policy[name]
         if bound is None:
             continue
-        used = orders.filter(created_at__gt=now - timedelta(days=days)).aggregate(t=Sum("amount_out"))["t"] or ZERO
+        used = (
+            orders.filter(created_at__gt=now - timedelta(days=days)).aggregate(t=Sum("amount_out"))["t"]
+            or ZERO
+        )
         result.limits.append(
-            {"limit": name, "value": plain(used + amount), "bound": plain(bound), "policy": policy.origin[name]}
+            {
+                "limit": name,
+                "value": plain(used + amount),
+                "bound": plain(bound),
+                "policy": policy.origin[name],
+            }
         )
         if used + amount > bound:
             raise KauriError("limit_exceeded", f"{plain(bound - used)} {policy.currency} is left")

@@ -117,5 +117,3 @@ def _decode(cursor: str) -> tuple[datetime, int]:
         return datetime.fromisoformat(moment), int(last)
     except (ValueError, binascii.Error, UnicodeDecodeError):
         raise KauriError("validation_error", "unknown cursor", fields={"cursor": "unknown cursor"}) from None
-
-

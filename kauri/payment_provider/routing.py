@@ -29,7 +29,9 @@ def scanning_providers() -> list[Provider]:
     return [provider for provider in _enabled() if registry()[provider.adapter].scans]
 
 
-def route(currency: Currency, direction: Direction, network: str = "") -> tuple[Provider, Gateway, Network | None]:
+def route(
+    currency: Currency, direction: Direction, network: str = ""
+) -> tuple[Provider, Gateway, Network | None]:
     """The first healthy provider by priority that can do it, its gateway and its network.
 
     ``operation_disabled`` when nobody can at all, ``provider_unavailable`` when those who can are

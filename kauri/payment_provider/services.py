@@ -169,11 +169,14 @@ def health_check(provider_id: int) -> None:
         row.health_detail = detail[:300]
         row.health_at = clock.now()
         # A health reading is no change of a setting: it makes no version.
-        row.skip_history_when_saving = True
-        row.save(update_fields=["health", "health_detail", "health_at"])
+        Provider.objects.filter(pk=row.pk).update(
+            health=row.health, health_detail=row.health_detail, health_at=row.health_at
+        )
         currencies = {currency.code: currency for currency in Currency.objects.all()}
         ProviderBalanceSnapshot.objects.bulk_create(
-            ProviderBalanceSnapshot(provider=row, currency=currencies[balance.currency], amount=balance.amount)
+            ProviderBalanceSnapshot(
+                provider=row, currency=currencies[balance.currency], amount=balance.amount
+            )
             for balance in balances
             if balance.currency in currencies
         )
@@ -247,7 +250,9 @@ def _look_up(payout: Payout, gateway: Gateway) -> Outcome:
     if state.status is PayoutStatus.NOT_FOUND:
         if gateway.resend_is_safe:
             return _send(payout, gateway)
-        return Outcome(PayoutStatus.UNKNOWN, state, "the provider does not know this payout: a person decides")
+        return Outcome(
+            PayoutStatus.UNKNOWN, state, "the provider does not know this payout: a person decides"
+        )
     return Outcome(state.status, state)
 
 
@@ -313,7 +318,7 @@ def _prepared(payout: Payout) -> PreparedPayout:
 def _delay(row: Payout) -> timedelta:
     """2 s, doubling, at most 10 minutes; a sent payout is looked at every few seconds at first."""
     exponent = min(max(row.attempts - (10 if row.state == Payout.State.SENT else 0), 0), 9)
-    return min(FIRST_DELAY * 2**exponent, LONGEST_DELAY)
+    return min(FIRST_DELAY * (1 << exponent), LONGEST_DELAY)
 
 
 def _plain_answer(answer: Any) -> dict[str, str]:

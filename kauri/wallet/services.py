@@ -24,7 +24,13 @@ SPARE_ADDRESSES = 20
 
 @transaction.atomic
 def address_assign(
-    *, user: User, currency: Currency, network: Network, provider: Provider, callback_url: str = "", external_id: str = ""
+    *,
+    user: User,
+    currency: Currency,
+    network: Network,
+    provider: Provider,
+    callback_url: str = "",
+    external_id: str = "",
 ) -> DepositAddress:
     """The customer's own address, made or taken from the spare pool on first use.
 
@@ -52,7 +58,9 @@ def pool_fill(provider_id: int) -> int:
         network = _network(provider) if provider else None
         if provider is None or network is None or not try_advisory("pool", provider_id):
             return 0
-        missing = SPARE_ADDRESSES - DepositAddress.objects.filter(provider=provider, user__isnull=True).count()
+        missing = (
+            SPARE_ADDRESSES - DepositAddress.objects.filter(provider=provider, user__isnull=True).count()
+        )
         return len(_derive(provider, network, network.currency, missing)) if missing > 0 else 0
 
 
@@ -101,7 +109,11 @@ def link_by_reference(reference: str, provider: Provider) -> PaymentLink | None:
         public_id = uuid.UUID(reference)
     except ValueError:
         return None
-    return PaymentLink.objects.select_related("user", "currency").filter(public_id=public_id, provider=provider).first()
+    return (
+        PaymentLink.objects.select_related("user", "currency")
+        .filter(public_id=public_id, provider=provider)
+        .first()
+    )
 
 
 def _derive(provider: Provider, network: Network, currency: Currency, count: int) -> list[DepositAddress]:

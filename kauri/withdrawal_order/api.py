@@ -125,5 +125,3 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
     if answer.replayed:
         response["Idempotency-Replayed"] = "true"
     return response
-
-

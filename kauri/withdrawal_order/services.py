@@ -29,8 +29,8 @@ from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import Direction, Event, PayoutStatus, Rejected
 from kauri.payment_provider.models import Payout
 from kauri.withdrawal_order import postings
-from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.body import withdrawal_object
+from kauri.withdrawal_order.models import WithdrawalDetail
 
 STEP_TASK = "kauri.withdrawal_order.tasks.payout_advance"
 
@@ -76,9 +76,12 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     except Rejected as exc:
         raise KauriError("invalid_destination", str(exc), fields={"wallet_to": str(exc)}) from None
     judgement = policies.judge(OrderType.WITHDRAWAL, currency, user, amount)
-    if request.external_id and Order.objects.filter(
-        owner=user, type=OrderType.WITHDRAWAL, external_id=request.external_id
-    ).exists():
+    if (
+        request.external_id
+        and Order.objects.filter(
+            owner=user, type=OrderType.WITHDRAWAL, external_id=request.external_id
+        ).exists()
+    ):
         raise KauriError("conflict", "this external_id names another withdrawal")
     rules = judgement.rules + _destination_rules(user, destination)
     order = Order(

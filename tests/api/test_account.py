@@ -16,7 +16,11 @@ from tests.house import PASSWORD
 
 def letters(settings: Any) -> list[str]:
     folder = Path(settings.EMAIL_FILE_PATH)
-    return [path.read_text() for path in sorted(folder.glob("*"), key=lambda p: p.stat().st_mtime_ns)] if folder.exists() else []
+    return (
+        [path.read_text() for path in sorted(folder.glob("*"), key=lambda p: p.stat().st_mtime_ns)]
+        if folder.exists()
+        else []
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +28,13 @@ def _file_mail(settings: Any) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 
 
-def test_register_confirm_sign_in_and_get_a_key(house: None, drain: Callable[..., int], settings: Any) -> None:
+def test_register_confirm_sign_in_and_get_a_key(
+    house: None, drain: Callable[..., int], settings: Any
+) -> None:
     api = ApiClient()
-    answer = api.post("/api/v1/user/create", {"email": "New@Example.com", "password": PASSWORD, "username": "new"})
+    answer = api.post(
+        "/api/v1/user/create", {"email": "New@Example.com", "password": PASSWORD, "username": "new"}
+    )
     assert (answer.status_code, answer.json()) == (
         201,
         {"status": "success", "username": "new", "email": "new@example.com"},
@@ -35,16 +43,18 @@ def test_register_confirm_sign_in_and_get_a_key(house: None, drain: Callable[...
     assert (early.status_code, early.json()["code"]) == (403, "email_not_verified")
     drain()
     [letter] = letters(settings)
-    token = re.search(r"^(eyJ\S+|\S{60,})$", letter, re.M)
+    token = re.search(r"^(eyJ\S+|\S{60,})$", letter, re.MULTILINE)
     assert token
     assert api.post("/api/v1/user/email/verify", {"token": token[1]}).json()["email"] == "new@example.com"
     signed_in = api.post("/api/v1/user/obtain_token", {"email": "NEW@example.com", "password": PASSWORD})
     assert signed_in.status_code == 200
     mine = ApiClient(token=signed_in.json()["token"])
-    pending = mine.post("/api/v1/user/api_keys/create", {"name": "shop", "scopes": ["read", "withdraw"]}).json()
+    pending = mine.post(
+        "/api/v1/user/api_keys/create", {"name": "shop", "scopes": ["read", "withdraw"]}
+    ).json()
     assert pending["state"] == "pending"
     drain()
-    code = re.search(r"^(\d{8})$", letters(settings)[-1], re.M)
+    code = re.search(r"^(\d{8})$", letters(settings)[-1], re.MULTILINE)
     assert code
     wrong = mine.post("/api/v1/user/api_keys/verify", {"api_key_id": pending["api_key_id"], "code": "x"})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "wrong_code")
@@ -65,7 +75,9 @@ def test_register_confirm_sign_in_and_get_a_key(house: None, drain: Callable[...
 
 def test_a_known_address_answers_like_a_new_one(customer: Callable[..., User]) -> None:
     user = customer()
-    answer = ApiClient().post("/api/v1/user/create", {"email": user.email, "password": PASSWORD, "username": "x"})
+    answer = ApiClient().post(
+        "/api/v1/user/create", {"email": user.email, "password": PASSWORD, "username": "x"}
+    )
     assert (answer.status_code, answer.json()["email"]) == (201, user.email)
     assert User.objects.filter(email=user.email).count() == 1
     assert user.check_password(PASSWORD)

@@ -30,8 +30,15 @@ def keyed(customer: Callable[..., User]) -> Callable[..., ApiClient]:
 
     def make(user: User | None = None, **fields: Any) -> ApiClient:
         user = user or customer()
-        values = {"scopes": ["read", "withdraw"], "state": "active", "secret": "test-api-secret-0001", **fields}
-        key = ApiKey.objects.create(user=user, name="test", key=f"key{user.pk}{ApiKey.objects.count()}", **values)
+        values = {
+            "scopes": ["read", "withdraw"],
+            "state": "active",
+            "secret": "test-api-secret-0001",
+            **fields,
+        }
+        key = ApiKey.objects.create(
+            user=user, name="test", key=f"key{user.pk}{ApiKey.objects.count()}", **values
+        )
         return ApiClient(key=key.key, secret=key.secret)
 
     return make
@@ -95,7 +102,9 @@ def test_signature_of_another_path_method_query_or_body(keyed: Callable[..., Api
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
 
 
-def test_scope_address_and_disabled_account(keyed: Callable[..., ApiClient], customer: Callable[..., User]) -> None:
+def test_scope_address_and_disabled_account(
+    keyed: Callable[..., ApiClient], customer: Callable[..., User]
+) -> None:
     reader = keyed(scopes=["withdraw"])
     assert reader.get("/api/v1/user/balance").json()["code"] == "forbidden"
     elsewhere = keyed(ips=["203.0.113.7"])
@@ -127,12 +136,21 @@ def test_currency_details_and_pairs(house: None, django_assert_num_queries: Any)
     with django_assert_num_queries(2):
         answer = http.get("/api/v1/currency?details=1").json()
     assert [(c["name"], c["scale"]) for c in answer["currencies"]] == [
-        ("BTC", 8), ("ETH", 18), ("USDT", 6), ("UAH", 2), ("RUB", 2), ("USD", 2), ("EUR", 2),
+        ("BTC", 8),
+        ("ETH", 18),
+        ("USDT", 6),
+        ("UAH", 2),
+        ("RUB", 2),
+        ("USD", 2),
+        ("EUR", 2),
     ]
     with django_assert_num_queries(1):
         pairs = http.get("/api/v1/pair").json()["pairs"]
     assert {
-        "name": "BTC_UAH", "currency_to_spend": "UAH", "currency_to_get": "BTC", "base_currency": "BTC",
+        "name": "BTC_UAH",
+        "currency_to_spend": "UAH",
+        "currency_to_get": "BTC",
+        "base_currency": "BTC",
     } in pairs
     assert len(pairs) == 42
 
@@ -192,7 +210,8 @@ def test_request_id_is_taken_or_made(house: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"nope", b"{" * 5000, b'{"a":' * 20 + b"1" + b"}" * 20, b"\xff", b'{"email": {"a": 1}}']
+    "body",
+    [b"", b"[]", b"nope", b"{" * 5000, b'{"a":' * 20 + b"1" + b"}" * 20, b"\xff", b'{"email": {"a": 1}}'],
 )
 def test_hostile_bodies(house: None, body: bytes) -> None:
     answer = Client().generic("POST", "/api/v1/user/obtain_token", body, content_type="application/json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -63,7 +64,9 @@ def test_a_fresh_node_is_the_local_chain_without_blocks(start: Start) -> None:
     assert evm.quantity(rpc.call("eth_chainId")) == 31337
     assert height(rpc) == 0
     rpc.call("anvil_mine", "0xb")
-    heights = [evm.quantity(rpc.call("eth_getBlockByNumber", tag, False)["number"]) for tag in ("safe", "finalized")]
+    heights = [
+        evm.quantity(rpc.call("eth_getBlockByNumber", tag, False)["number"]) for tag in ("safe", "finalized")
+    ]
     assert heights == [7, 3]
 
 
@@ -139,7 +142,7 @@ def test_another_program_under_that_name_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # The fake writes what the package would hold, where npm was told to put it.
-    body = 'for word; do :; done; shift 9; d="$1/node_modules/@foundry-rs/anvil-linux-amd64/bin"\n'
+    body = 'shift 9; d="$1/node_modules/@foundry-rs/anvil-linux-amd64/bin"\n'
     _fake_npm(tmp_path, monkeypatch, f'{body}/bin/mkdir -p "$d"; echo evil > "$d/anvil"')
     with pytest.raises(SetupError, match=r"is not the pinned program \(SHA-256\); not installed\.$"):
         anvil.ensure_installed()
@@ -157,8 +160,6 @@ def _fake_npm(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
 
 def _blocks_in(state: Path) -> int:
     """The height in a state file; -1 while it is missing or half written."""
-    import json  # noqa: PLC0415
-
     try:
         return evm.quantity(json.loads(state.read_bytes())["block"]["number"])
     except (OSError, ValueError, KeyError):

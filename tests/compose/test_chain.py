@@ -134,7 +134,8 @@ def test_without_a_chain_it_says_so(tmp_path: Path) -> None:
 
 
 def test_a_real_chain_is_refused(tmp_path: Path) -> None:
-    with serve_posts(lambda _: b'{"id":1,"result":"0x1"}') as url:
-        with pytest.raises(SystemExit, match=r"^That node serves chain 1; this tool is for the local chain"):
-            chain.main(["--rpc", url, "--out", str(tmp_path / "chain.json")])
+    words = r"^That node serves chain 1; this tool is for the local chain"
+    answer = b'{"id":1,"result":"0x1"}'
+    with serve_posts(lambda _: answer) as url, pytest.raises(SystemExit, match=words):
+        chain.main(["--rpc", url, "--out", str(tmp_path / "chain.json")])
     assert list(tmp_path.iterdir()) == []

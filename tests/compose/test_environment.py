@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 
-from compose.local import environment, places
+from compose.local import environment
 from compose.local.console import SetupError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PORTS = environment.Ports(8000, 8001, 8545)
 
@@ -31,13 +26,15 @@ def test_a_taken_port_is_one_line_that_names_its_variable(monkeypatch: pytest.Mo
         monkeypatch.undo()
         assert not environment.is_free(taken)
     line = str(caught.value)
-    assert line.startswith(f"Port {taken} is taken by another program: set KAURI_CALLBACKS_PORT")
+    assert line.startswith(
+        f"Port {taken} is taken by another program: set KAURI_CALLBACKS_PORT to another one"
+    )
     assert "\n" not in line
 
 
 def test_two_equal_ports_are_refused() -> None:
-    with pytest.raises(SetupError, match="KAURI_DEMO_EVM_PORT and KAURI_CALLBACKS_PORT are both 9"):
-        environment.Ports(65000, 9, 9).must_be_free()
+    with pytest.raises(SetupError, match="KAURI_CALLBACKS_PORT and KAURI_DEMO_EVM_PORT are both 65001"):
+        environment.Ports(65000, 65001, 65001).must_be_free()
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "80.0"])
@@ -47,14 +44,14 @@ def test_a_port_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPat
         environment.Ports.chosen()
 
 
-def test_only_the_signing_process_gets_the_hot_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain = tmp_path / "chain.json"
-    chain.write_text(json.dumps({"hot_key": "0x01"}))
-    monkeypatch.setattr(places, "CHAIN_FILE", chain)
+def test_only_the_signing_process_gets_the_hot_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAURI_SECRET_KEY", raising=False)
     monkeypatch.setenv("KAURI_EVM_HOT_KEY", "0x02")
-    env = environment.demo("postgresql://x", PORTS, {"KAURI_SECRET_KEY": "s"})
+    secrets = {"KAURI_SECRET_KEY": "s", "KAURI_EVM_HOT_KEY": "0x01"}
+    env = environment.demo("postgresql://x", PORTS, secrets)
+    assert env["KAURI_SECRET_KEY"] == "s"
     assert "KAURI_EVM_HOT_KEY" not in env
-    assert environment.with_hot_key(env)["KAURI_EVM_HOT_KEY"] == "0x01"
+    assert environment.with_hot_key(env, secrets)["KAURI_EVM_HOT_KEY"] == "0x01"
 
 
 def test_the_demo_is_never_anything_but_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +68,8 @@ def test_the_tests_get_nothing_of_the_callers_settings(monkeypatch: pytest.Monke
     monkeypatch.setenv("KAURI_TELEGRAM_TOKEN", "real")
     monkeypatch.setenv("REDIS_URL", "redis://real")
     monkeypatch.setenv("DATABASE_URL", "postgresql://real")
-    env = environment.test("postgresql://test", "/state", {"KAURI_SECRET_KEY": "s"})
+    secrets = {"KAURI_SECRET_KEY": "s", "KAURI_EVM_HOT_KEY": "0x01"}
+    env = environment.test("postgresql://test", "/state", secrets)
     named = {name: value for name, value in env.items() if name.startswith(("KAURI_", "REDIS", "DATABASE"))}
     assert named == {
         "DATABASE_URL": "postgresql://test",

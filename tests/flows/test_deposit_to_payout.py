@@ -36,7 +36,13 @@ def balance_of(user: User) -> tuple[Decimal, Decimal]:
 
 def address_of(user: User) -> str:
     answer = deposit_address(
-        user=user, currency_code="USDT", network="ERC20", amount=None, callback_url="", return_url="", external_id=""
+        user=user,
+        currency_code="USDT",
+        network="ERC20",
+        amount=None,
+        callback_url="",
+        return_url="",
+        external_id="",
     )
     return str(answer["addr"])
 
@@ -77,7 +83,11 @@ def test_deposit_is_credited_once_after_its_confirmations(usdt: Usdt, customer: 
     assert (payin.transaction, payin.state, payin.amount) == (name, "credited", Decimal("25.5"))
     order = Order.objects.get()
     assert order.status == "CLOSED"
-    assert [row.to_status for row in Transition.objects.all()] == ["NEW", "WAITING_FOR_CONFIRMATION", "CLOSED"]
+    assert [row.to_status for row in Transition.objects.all()] == [
+        "NEW",
+        "WAITING_FOR_CONFIRMATION",
+        "CLOSED",
+    ]
     assert invariants.broken_laws() == []
 
 
@@ -88,16 +98,16 @@ def test_withdrawal_is_held_approved_paid_and_captured(
     deposit(usdt, user, "100")
     order = withdraw(user, "40")
     assert order.status == "WAITING_FOR_OPERATOR_CONFIRMATION"
-    assert balance_of(user) == (Decimal("59"), Decimal("41"))
+    assert balance_of(user) == (Decimal(59), Decimal(41))
     withdrawal_approve(order_id=order.public_id, actor=operator())
     payout = pay(order, usdt)
     order.refresh_from_db()
     assert (payout.state, order.status) == ("confirmed", "CLOSED")
-    assert usdt.balance(DESTINATION) == Decimal("40")
-    assert balance_of(user) == (Decimal("59"), Decimal(0))
+    assert usdt.balance(DESTINATION) == Decimal(40)
+    assert balance_of(user) == (Decimal(59), Decimal(0))
     books = {row.currency.code: row for row in coverage()}
-    assert books["USDT"].obligations == Decimal("59")
-    assert books["USDT"].funds == Decimal("10060")
+    assert books["USDT"].obligations == Decimal(59)
+    assert books["USDT"].funds == Decimal(10060)
     assert payout.cost is not None
     assert books["ETH"].funds == Decimal(10) - payout.cost
     eth_now = Decimal(int(usdt.chain.rpc.call("eth_getBalance", usdt.hot_address, "latest"), 16)).scaleb(-18)

@@ -44,7 +44,9 @@ class Command(BaseCommand):
         del args
         cluster = str(options["cluster"])
         if cluster not in settings.KAURI.cluster_names():
-            raise CommandError(f"no such cluster; KAURI_CLUSTERS names {', '.join(settings.KAURI.cluster_names())}")
+            raise CommandError(
+                f"no such cluster; KAURI_CLUSTERS names {', '.join(settings.KAURI.cluster_names())}"
+            )
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())

@@ -22,6 +22,7 @@ drop function ledger_zero_sum() cascade;
 drop function ledger_account_identity() cascade;
 drop function ledger_forbid() cascade;
 drop index ledger_entry_created;
+drop function ledger_now();
 """
 
 

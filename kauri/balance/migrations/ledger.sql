@@ -1,6 +1,10 @@
 -- The ledger's laws and its only writers. Error classes: LG400 malformed, LG403 forbidden,
 -- LG404 no open account, LG409 key reused with another request, LG422 hold too small.
 
+-- The ledger's clock: read after the locks, never before the start of its own transaction. One place,
+-- inlined by the planner; only the owner of the schema can change it.
+create function ledger_now() returns timestamptz language sql volatile as 'select clock_timestamp()';
+
 alter table ledger_account set (fillfactor = 80);
 create index ledger_entry_created on ledger_entry using brin (created_at) with (pages_per_range = 32, autosummarize = on);
 
@@ -59,7 +63,7 @@ create constraint trigger ledger_transfer_zero after insert on ledger_transfer
   deferrable initially deferred for each row execute function ledger_zero_sum();
 
 -- An entry joins a transfer only in the transaction that wrote the transfer, so a whole transfer
--- stays whole: created_at is clock_timestamp(), never before the start of its own transaction.
+-- stays whole: created_at is never before the start of the transaction that wrote it.
 create function ledger_entry_belongs() returns trigger language plpgsql as $$
 begin
   if exists (
@@ -129,7 +133,7 @@ begin
 
   -- 1. Claim the key: a concurrent duplicate waits here for the first one to end.
   insert into ledger_transfer (key, request_hash, kind, order_id, reverses_id, actor, reference, meta, created_at)
-    values (p_key, p_hash, p_kind, p_order, p_reverses, p_actor, p_reference, p_meta, clock_timestamp())
+    values (p_key, p_hash, p_kind, p_order, p_reverses, p_actor, p_reference, p_meta, ledger_now())
     on conflict (key) do nothing returning id into transfer_id;
   if transfer_id is null then
     select t.id, t.request_hash into transfer_id, stored_hash from ledger_transfer t where t.key = p_key;
@@ -190,7 +194,7 @@ begin
 
   -- 4. The entries, dated after the locks.
   insert into ledger_entry (transfer_id, account_id, currency_id, amount, balance_after, created_at)
-    select ledger_post.transfer_id, u.account, u.currency, u.amount, u.balance, clock_timestamp()
+    select ledger_post.transfer_id, u.account, u.currency, u.amount, u.balance, ledger_now()
       from unnest(accounts, currencies, amounts, balances) u(account, currency, amount, balance);
 end $$;
 
@@ -208,7 +212,7 @@ begin
     array[-p_amount, p_amount], p_order, p_actor, p_reference, null, null) r;
   if not replayed then
     insert into ledger_hold (order_id, customer_id, currency_id, amount, captured, released, created_at)
-      values (p_order, p_customer, p_currency, p_amount, 0, 0, clock_timestamp());
+      values (p_order, p_customer, p_currency, p_amount, 0, 0, ledger_now());
   end if;
 end $$;
 

@@ -29,19 +29,23 @@ async def _send(chat: str, text: str) -> Result:
     from aiogram.client.session.aiohttp import AiohttpSession  # noqa: PLC0415
     from aiogram.client.telegram import TelegramAPIServer  # noqa: PLC0415
     from aiogram.exceptions import (  # noqa: PLC0415
+        TelegramAPIError,
         TelegramBadRequest,
         TelegramForbiddenError,
         TelegramRetryAfter,
         TelegramUnauthorizedError,
     )
-    from aiogram.exceptions import TelegramAPIError  # noqa: PLC0415
 
-    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.KAURI.telegram_api_url), timeout=TIMEOUT)
+    session = AiohttpSession(
+        api=TelegramAPIServer.from_base(settings.KAURI.telegram_api_url), timeout=TIMEOUT
+    )
     async with Bot(token=settings.KAURI.telegram_token, session=session) as bot:
         try:
             message = await bot.send_message(chat_id=chat, text=text)
         except TelegramRetryAfter as exc:
-            return Result(Verdict.RETRY, 429, error="slow down", retry_after=timedelta(seconds=exc.retry_after))
+            return Result(
+                Verdict.RETRY, 429, error="slow down", retry_after=timedelta(seconds=exc.retry_after)
+            )
         except (TelegramBadRequest, TelegramForbiddenError, TelegramUnauthorizedError) as exc:
             return Result(Verdict.REFUSED, error=type(exc).__name__)
         except TelegramAPIError as exc:

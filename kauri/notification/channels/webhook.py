@@ -62,7 +62,11 @@ def send(delivery: Delivery) -> Result:
                 preload_content=False,
                 assert_same_host=False,
             )
-            answer = response.read(ANSWER_BYTES, decode_content=False).decode("utf-8", "replace").replace("\x00", "")
+            answer = (
+                response.read(ANSWER_BYTES, decode_content=False)
+                .decode("utf-8", "replace")
+                .replace("\x00", "")
+            )
             response.release_conn()
         except urllib3.exceptions.HTTPError as exc:
             return Result(Verdict.RETRY, error=type(exc).__name__)

@@ -28,6 +28,10 @@ TRANSFER: Final = "transfer(address,uint256)"
 #: Error(string), the usual form of a contract's reason.
 _REASON_SELECTOR: Final = "0x08c379a0"
 _FALSE: Final = "0x" + "0" * 64
+_WORD_LENGTH: Final = len(_FALSE)
+_KEY_BYTES: Final = 32
+#: geth's error code of a call that reverts; others tell it in words only.
+_REVERTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ def private_key(text: str) -> PrivateKey:
     """Read the hot key (64 hex digits, with or without 0x). ConfigError, not showing it, otherwise."""
     try:
         secret = bytes.fromhex(text.strip().removeprefix("0x"))
-        if len(secret) != 32:
+        if len(secret) != _KEY_BYTES:
             raise ValueError
         return PrivateKey(secret)
     except ValueError:
@@ -157,7 +161,7 @@ def _check_trial(trial: object) -> None:
     """Rejected, with the contract's reason, when a trial run of the transfer reverts or returns false."""
     if isinstance(trial, RpcError):
         words = trial.message.lower()
-        if trial.code == 3 or "revert" in words or "invalid opcode" in words:
+        if trial.code == _REVERTED or "revert" in words or "invalid opcode" in words:
             raise Rejected(f"the token refuses the transfer{_reason(trial.data)}")
         raise Retryable(f"the node cannot try the transfer ({trial})")
     # Tether's transfer returns nothing at all, others true.
@@ -166,7 +170,7 @@ def _check_trial(trial: object) -> None:
 
 
 def _yes(answer: object) -> bool:
-    return isinstance(answer, str) and len(answer) == 66 and int(answer, 16) != 0
+    return isinstance(answer, str) and len(answer) == _WORD_LENGTH and int(answer, 16) != 0
 
 
 def _reason(data: object) -> str:

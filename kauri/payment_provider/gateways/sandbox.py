@@ -298,8 +298,8 @@ def _masked(destination: str) -> str:
 
 
 def _luhn(digits: str) -> bool:
-    doubled = [int(d) * 2 for d in digits[-2::-2]]
-    return (sum(map(int, digits[-1::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
+    doubled = [sum(divmod(int(d) * 2, 10)) for d in digits[-2::-2]]
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
 
 
 def _mod97(iban: str) -> bool:

@@ -127,24 +127,24 @@ def test_half_a_batch_is_no_answer(answer: object, words: str) -> None:
 
 def test_a_node_without_batches_refuses_as_a_whole() -> None:
     refusal = {"id": None, "error": {"code": -32600, "message": "batches are not served"}}
-    with serve_posts(reply(lambda _: refusal)) as url:
-        with pytest.raises(RpcError, match=r"^-32600: batches are not served$"):
-            JsonRpc(url).batch([Call("m"), Call("m")])
+    words = r"^-32600: batches are not served$"
+    with serve_posts(reply(lambda _: refusal)) as url, pytest.raises(RpcError, match=words):
+        JsonRpc(url).batch([Call("m"), Call("m")])
 
 
 @pytest.mark.parametrize("error", ["busy", {"message": "busy"}, {"code": "x", "message": "busy"}])
 def test_an_odd_error_is_still_an_error(error: object) -> None:
-    with serve_posts(reply(lambda _: {"id": 1, "error": error})) as url:
-        with pytest.raises(RpcError, match=r"^0: .*busy") as caught:
-            JsonRpc(url).call("m")
+    answer = reply(lambda _: {"id": 1, "error": error})
+    with serve_posts(answer) as url, pytest.raises(RpcError, match=r"^0: .*busy") as caught:
+        JsonRpc(url).call("m")
     assert caught.value.code == 0
 
 
 def test_a_refusal_with_an_http_error_status_counts() -> None:
     body = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"limit exceeded"}}'
-    with raw_server(http("429 Too Many Requests", body)) as url:
-        with pytest.raises(RpcError, match=r"^-32005: limit exceeded$"):
-            JsonRpc(url).call("m")
+    answer = http("429 Too Many Requests", body)
+    with raw_server(answer) as url, pytest.raises(RpcError, match=r"^-32005: limit exceeded$"):
+        JsonRpc(url).call("m")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_secrets_in_the_url_are_never_shown(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_long_refusal_is_shortened() -> None:
-    with serve_posts(reply(lambda _: {"id": 1, "error": {"code": 1, "message": "x" * 5000}})) as url:
-        with pytest.raises(RpcError) as caught:
-            JsonRpc(url).call("m")
+    answer = reply(lambda _: {"id": 1, "error": {"code": 1, "message": "x" * 5000}})
+    with serve_posts(answer) as url, pytest.raises(RpcError) as caught:
+        JsonRpc(url).call("m")
     assert caught.value.message == "x" * 300

@@ -10,6 +10,9 @@ from tests.nodes import CHAIN_ID, HOT_ADDRESS, HOT_KEY, Chain
 
 CUSTOMER = "0x1111111111111111111111111111111111111111"
 SECOND = "0x2222222222222222222222222222222222222222"
+#: The hot wallet's tokens and what a payout takes of them, in units.
+FLOAT = 100_000_000
+AMOUNT = 12_345_678
 
 
 def gateway(chain: Chain | None, token: str, *, key: str = HOT_KEY, **settings: object) -> EvmErc20:

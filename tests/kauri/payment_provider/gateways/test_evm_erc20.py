@@ -153,7 +153,7 @@ def test_two_deposits_in_one_transaction_are_two(eth: Chain) -> None:
     payer = eth.deploy("TestPayer")
     eth.fund(token, payer, units=10)
     start = block(eth, eth.height())
-    arguments = [token, 0x60, 0xC0, 2, CUSTOMER, CUSTOMER, 2, 3, 3]
+    arguments: list[int | str] = [token, 0x60, 0xC0, 2, CUSTOMER, CUSTOMER, 2, 3, 3]
     name = eth.transact(to=payer, data=evm.call_data("payAll(address,address[],uint256[])", *arguments))
     eth.mine()
 
@@ -179,7 +179,7 @@ def test_a_transfer_of_nothing_is_left_out_but_counted(eth: Chain) -> None:
     payer = eth.deploy("TestPayer")
     eth.fund(token, payer, units=10)
     start = block(eth, eth.height())
-    arguments = [token, 0x60, 0xC0, 2, CUSTOMER, CUSTOMER, 2, 0, 4]
+    arguments: list[int | str] = [token, 0x60, 0xC0, 2, CUSTOMER, CUSTOMER, 2, 0, 4]
     name = eth.transact(to=payer, data=evm.call_data("payAll(address,address[],uint256[])", *arguments))
     eth.mine()
     scan = gateway(eth, token).scan_incoming(start, 10)

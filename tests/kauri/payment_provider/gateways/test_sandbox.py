@@ -45,7 +45,9 @@ def sandbox(*, secret: str = SECRET, **settings: object) -> Sandbox:
     return Sandbox(GatewayConfig(code="sandbox", settings=settings, credentials={"secret": secret}))
 
 
-def payout(destination: str = "sandbox:success", amount: str = "150.00", currency: str = "UAH") -> PayoutRequest:
+def payout(
+    destination: str = "sandbox:success", amount: str = "150.00", currency: str = "UAH"
+) -> PayoutRequest:
     return PayoutRequest("order-7", currency, Decimal(amount), destination)
 
 
@@ -62,7 +64,10 @@ def test_fiat_in_and_out() -> None:
 
 def test_balances_come_from_the_settings() -> None:
     found = sandbox(currencies=["UAH", "EUR"], balances={"EUR": "12.5"}).fetch_balances()
-    assert [(b.currency, b.amount) for b in found] == [("UAH", Decimal("1000000.00")), ("EUR", Decimal("12.50"))]
+    assert [(b.currency, b.amount) for b in found] == [
+        ("UAH", Decimal("1000000.00")),
+        ("EUR", Decimal("12.50")),
+    ]
 
 
 # -- money in ---------------------------------------------------------------------------------------
@@ -105,7 +110,9 @@ def test_a_page_with_a_query_keeps_it() -> None:
     assert found.value.startswith("/s?lang=uk&reference=r&")
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("BTC", "1"), ("UAH", "0.001"), ("UAH", "0"), ("UAH", "-1")])
+@pytest.mark.parametrize(
+    ("currency", "amount"), [("BTC", "1"), ("UAH", "0.001"), ("UAH", "0"), ("UAH", "-1")]
+)
 def test_a_payin_that_makes_no_sense_is_rejected(currency: str, amount: str) -> None:
     with pytest.raises(Rejected):
         sandbox().create_payin(PayinRequest("r", currency, Decimal(amount)))
@@ -227,7 +234,9 @@ def test_bytes_of_another_payout_are_not_sent(payload: str) -> None:
     assert sandbox().fetch_payout(payout(), prepared).status is PayoutStatus.UNKNOWN
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("BTC", "1"), ("UAH", "0.001"), ("UAH", "0"), ("UAH", "-5")])
+@pytest.mark.parametrize(
+    ("currency", "amount"), [("BTC", "1"), ("UAH", "0.001"), ("UAH", "0"), ("UAH", "-5")]
+)
 def test_a_payout_that_makes_no_sense_is_rejected(currency: str, amount: str) -> None:
     with pytest.raises(Rejected):
         sandbox().prepare_payout(payout(amount=amount, currency=currency))
@@ -252,7 +261,9 @@ def callback(
     }
     body = json.dumps({key: value for key, value in fields.items() if value is not None}).encode()
     signed = {SIGNATURE_HEADER: sign_callback(secret, body, stamp)}
-    return RawCallback("POST", "/callbacks/sandbox", "", signed if headers is None else headers, body, "192.0.2.1")
+    return RawCallback(
+        "POST", "/callbacks/sandbox", "", signed if headers is None else headers, body, "192.0.2.1"
+    )
 
 
 def test_the_signature_is_hmac_sha256_of_timestamp_dot_body() -> None:

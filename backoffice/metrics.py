@@ -32,8 +32,7 @@ def metrics_lines() -> Iterator[str]:
     yield f"kauri_deliveries_waiting {Delivery.objects.filter(state=Delivery.State.WAITING).count()}"
     yield "# TYPE kauri_callbacks_stored gauge"
     yield (
-        "kauri_callbacks_stored "
-        f"{InboundCallback.objects.filter(state=InboundCallback.State.STORED).count()}"
+        f"kauri_callbacks_stored {InboundCallback.objects.filter(state=InboundCallback.State.STORED).count()}"
     )
     yield "# TYPE kauri_provider_healthy gauge"
     for code, health in Provider.objects.filter(is_enabled=True).values_list("code", "health"):

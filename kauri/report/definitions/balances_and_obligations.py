@@ -1,0 +1,80 @@
+"""Balances and obligations as of a moment: what we owe, what we have, and that the books balance."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.utils.translation import gettext_lazy as _
+
+from kauri.balance import selectors
+from kauri.balance.chart import CHART
+from kauri.common.money import plain
+from kauri.report.definition import Column, Content, Definition, Table
+
+
+def make(as_of: datetime) -> Content:
+    """Read everything from the ledger's entries up to ``as_of``."""
+    coverage = selectors.coverage(as_of)
+    trial = [total for total in selectors.trial_balance(as_of) if total.amount != 0]
+    floats = selectors.provider_floats(as_of)
+    proof: dict[str, Decimal] = {}
+    for total in trial:
+        signed = total.amount * CHART[total.kind].normal
+        proof[total.currency.code] = proof.get(total.currency.code, Decimal(0)) + signed
+    return Content(
+        title=_("Balances and obligations"),
+        as_of=as_of,
+        tables=(
+            Table(
+                title=_("Obligations and funds"),
+                columns=(
+                    Column(_("Currency")),
+                    Column(_("Available to customers"), is_amount=True),
+                    Column(_("Held for orders"), is_amount=True),
+                    Column(_("Obligations"), is_amount=True),
+                    Column(_("Funds"), is_amount=True),
+                    Column(_("Funds less obligations"), is_amount=True),
+                    Column(_("Coverage"), is_amount=True),
+                ),
+                rows=[
+                    (
+                        row.currency.code,
+                        row.available,
+                        row.held,
+                        row.obligations,
+                        row.funds,
+                        row.funds - row.obligations,
+                        "—" if row.ratio is None else f"{row.ratio * 100:.2f} %",
+                    )
+                    for row in coverage
+                ],
+            ),
+            Table(
+                title=_("Float by provider"),
+                columns=(Column(_("Provider")), Column(_("Currency")), Column(_("Float"), is_amount=True)),
+                rows=[(title, currency.code, amount) for title, currency, amount in floats],
+                empty=_("No provider holds money for us."),
+            ),
+            Table(
+                title=_("Trial balance"),
+                columns=(Column(_("Currency")), Column(_("Accounts")), Column(_("Total"), is_amount=True)),
+                rows=[(t.currency.code, str(CHART[t.kind].title), t.amount) for t in trial],
+                empty=_("Nothing was posted yet."),
+            ),
+            Table(
+                title=_("Proof: signed sum of all entries"),
+                columns=(Column(_("Currency")), Column(_("Sum"), is_amount=True)),
+                rows=list(proof.items()),
+                empty=_("Nothing was posted yet."),
+            ),
+        ),
+        totals={
+            "obligations": {row.currency.code: plain(row.obligations) for row in coverage},
+            "funds": {row.currency.code: plain(row.funds) for row in coverage},
+            "proof": {code: plain(value) for code, value in proof.items()},
+        },
+    )
+
+
+DEFINITION = Definition(code="balances_and_obligations", title=_("Balances and obligations"), make=make)

@@ -1,0 +1,46 @@
+// What every page needs: copying, and figures that refresh themselves while somebody is there.
+"use strict";
+
+(() => {
+    // A page left alone stops asking, so that the server's idle limit can end the session.
+    const AWAY_AFTER = 5 * 60 * 1000;
+    let lastSeen = Date.now();
+    for (const name of ["pointerdown", "pointermove", "keydown", "scroll"]) {
+        window.addEventListener(name, () => { lastSeen = Date.now(); }, { passive: true });
+    }
+
+    document.addEventListener("click", (event) => {
+        const button = event.target.closest("[data-copy]");
+        if (!button) return;
+        event.preventDefault();
+        event.stopPropagation();
+        const done = () => {
+            button.classList.add("k-copied");
+            window.setTimeout(() => button.classList.remove("k-copied"), 1200);
+        };
+        if (navigator.clipboard) {
+            navigator.clipboard.writeText(button.dataset.copy).then(done, () => {});
+            return;
+        }
+        // Without https there is no clipboard API: select a throw-away field instead.
+        const field = document.createElement("textarea");
+        field.value = button.dataset.copy;
+        button.append(field);
+        field.select();
+        document.execCommand("copy");
+        field.remove();
+        done();
+    }, true);
+
+    function refresh(holder) {
+        if (document.hidden || Date.now() - lastSeen > AWAY_AFTER || document.querySelector("dialog[open]")) return;
+        if (holder.dataset.if && !holder.querySelector(`[data-state="${holder.dataset.if}"]`)) return;
+        window.htmx.ajax("GET", holder.dataset.refresh, { target: holder, swap: "innerHTML" });
+    }
+
+    document.addEventListener("DOMContentLoaded", () => {
+        for (const holder of document.querySelectorAll("[data-refresh]")) {
+            window.setInterval(() => refresh(holder), Number(holder.dataset.every) * 1000);
+        }
+    });
+})();

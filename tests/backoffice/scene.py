@@ -1,0 +1,197 @@
+"""What the screens show in tests: customers with money, withdrawals that wait, traffic in and out."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from kauri.account.models import SignIn, User
+from kauri.balance import ledger
+from kauri.balance.chart import AccountKind, TransferKind
+from kauri.balance.ledger import Leg
+from kauri.balance.services import self_check_run
+from kauri.callbacks.models import InboundCallback
+from kauri.common import clock
+from kauri.common.actor import SYSTEM
+from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
+from kauri.notification.models import Delivery, DeliveryAttempt
+from kauri.order_core.models import Approval, Order
+from kauri.payment_provider.models import Payin, Payout
+from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
+
+PASSWORD = "a long enough passphrase"
+DESTINATION = "0x8ba1f109551bD432803012645Ac136ddd64DBA72"
+OTHER_DESTINATION = "0x52908400098527886E0F7030069857D2E4169EE7"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) Firefox/141.0"
+HOME_IP = "198.51.100.7"
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Person:
+    """An operator who can sign in: the user and the second factor."""
+
+    user: User
+    device: TOTPDevice
+
+
+def operator(role: str = "Treasury", email: str = "") -> Person:
+    user = User.objects.create_user(
+        email=email or f"{role.lower()}{next(_numbers)}@example.com", password=PASSWORD, is_staff=True
+    )
+    user.groups.add(Group.objects.get(name=role))
+    return Person(user, TOTPDevice.objects.create(user=user, name="authenticator", confirmed=True))
+
+
+def provider() -> Provider:
+    """The USDT provider, able to check addresses; no node is asked for that."""
+    row = Provider.objects.get(code="usdt-node")
+    row.settings = {
+        **row.settings,
+        "rpc_url": "http://127.0.0.1:9",
+        "chain_id": 31337,
+        "token_address": "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+        "hot_address": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+    }
+    row.is_enabled = True
+    row.save()
+    return row
+
+
+def customer(email: str, *, balance: str = "0", level: int = 1, days: int = 90, **fields: Any) -> User:
+    user = User.objects.create_user(
+        email=email,
+        password=PASSWORD,
+        verification_level=level,
+        email_verified_at=fields.pop("email_verified_at", clock.now() - timedelta(days=days)),
+        created_at=clock.now() - timedelta(days=days),
+        **fields,
+    )
+    SignIn.objects.create(
+        user=user,
+        email=email,
+        door=SignIn.Door.API,
+        succeeded=True,
+        ip=HOME_IP,
+        user_agent=AGENT,
+        at=clock.now() - timedelta(days=min(days, 3)),
+    )
+    if Decimal(balance):
+        fund(user, balance)
+    return user
+
+
+def fund(user: User, amount: str, code: str = "USDT") -> None:
+    currency, house = Currency.objects.get(code=code), Provider.objects.get(code="usdt-node")
+    ledger.post(
+        uuid.uuid4(),
+        TransferKind.DEPOSIT,
+        [
+            Leg(AccountKind.PROVIDER_FLOAT, currency, -Decimal(amount), provider_id=house.pk),
+            Leg(AccountKind.CUSTOMER_AVAILABLE, currency, Decimal(amount), customer_id=user.pk),
+        ],
+        actor=SYSTEM,
+        reference="scene",
+    )
+
+
+def withdrawal(user: User, amount: str, destination: str = DESTINATION, *, ip: str = HOME_IP) -> Order:
+    """A withdrawal as the API makes it; what the rules say decides whether it waits."""
+    return withdrawal_create(
+        request=WithdrawalRequest(
+            user_id=user.pk,
+            currency="USDT",
+            amount=amount,
+            destination=destination,
+            network="",
+            external_id=f"client-{next(_numbers)}",
+            ip=ip,
+            user_agent=AGENT,
+        ),
+        actor=user.as_actor(ip),
+    )
+
+
+def age_approval(order: Order, minutes: int) -> None:
+    """Make the order wait since ``minutes`` ago."""
+    Approval.objects.filter(order=order).update(created_at=timezone.now() - timedelta(minutes=minutes))
+
+
+def payin(state: str = Payin.State.UNMATCHED, amount: str = "75") -> Payin:
+    return Payin.objects.create(
+        provider=Provider.objects.get(code="usdt-node"),
+        currency=Currency.objects.get(code="USDT"),
+        transaction="0x" + uuid.uuid4().hex * 2,
+        address=OTHER_DESTINATION,
+        amount=Decimal(amount),
+        state=state,
+    )
+
+
+def payout(order: Order, state: str = Payout.State.UNKNOWN) -> Payout:
+    row = Payout.objects.create(
+        provider=Provider.objects.get(code="usdt-node"),
+        currency=order.currency_out,
+        order_id=order.public_id,
+        amount=order.amount_out,
+        destination=order.withdrawal.destination,
+        state=state,
+        payload="02f8",
+        provider_reference="0x" + uuid.uuid4().hex * 2,
+        attempts=3,
+        last_error="the node did not answer",
+        answer={"status": "pending", "confirmations": 0},
+    )
+    order.withdrawal.payout = row
+    order.withdrawal.save(update_fields=["payout"])
+    return row
+
+
+def callback(state: str = InboundCallback.State.FAILED) -> InboundCallback:
+    return InboundCallback.objects.create(
+        provider_code="sandbox",
+        method="POST",
+        path="/callbacks/sandbox",
+        headers={"Content-Type": "application/json", "X-Signature": "not for the eye"},
+        body=b'{"payment": "p-1", "status": "paid"}',
+        remote_addr="203.0.113.9",
+        state=state,
+        outcome="the order is not there yet",
+    )
+
+
+def delivery(user: User, state: str = Delivery.State.DEAD, order: Order | None = None) -> Delivery:
+    row = Delivery.objects.create(
+        channel=Delivery.Channel.WEBHOOK,
+        target="https://client.example/hooks/kauri",
+        owner=user,
+        subject_type="order" if order else "",
+        subject_id=order.public_id if order else None,
+        title="withdrawal.closed",
+        body='{"type": "withdrawal.closed"}',
+        dedupe_key=uuid.uuid4().hex,
+        state=state,
+        attempts=1,
+    )
+    DeliveryAttempt.objects.create(delivery=row, status=503, latency_ms=120, answer="down for repairs")
+    return row
+
+
+def house_lives() -> None:
+    """Heartbeats, schedules, a self-check and healthy providers."""
+    now = clock.now()
+    for cluster in ("money", "general"):
+        Heartbeat.objects.update_or_create(cluster=cluster, defaults={"at": now})
+    for name in ("payouts_sweep", "self_check_run"):
+        ScheduleRun.objects.update_or_create(name=name, defaults={"enqueued_at": now, "finished_at": now})
+    Provider.objects.filter(code="usdt-node").update(health="ok", health_at=now)
+    self_check_run()
