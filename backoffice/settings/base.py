@@ -29,7 +29,7 @@ DJANGO_APPS = [
     "django.contrib.humanize",
 ]
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "unfold.contrib.simple_history",

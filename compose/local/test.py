@@ -84,5 +84,6 @@ def throw_away(*, durable: bool, name: str) -> Iterator[dict[str, str]]:
         yield environment.test(server.url(), state, secret_file.generate())
     finally:
         server.stop()
-        shutil.rmtree(data, ignore_errors=True)
+        for folder in (data, server.sockets):
+            shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(state, ignore_errors=True)

@@ -47,11 +47,21 @@ def money(amount: Decimal | None, currency: Any, *, sign: bool = False) -> SafeS
     """An amount with its currency: grouped, at the currency's scale, digits under digits."""
     if amount is None:
         return EMPTY
-    digits = grouped(amount, currency.scale)
+    figure = grouped(amount, currency.scale)
     if sign and amount > 0:
-        digits = f"+{digits}"
+        figure = f"+{figure}"
     tone = " k-minus" if sign and amount < 0 else ""
-    return format_html('<span class="k-money{}">{} <i>{}</i></span>', tone, digits, currency.code)
+    # Zeros at the end stay, so that digits stand under digits, but step back for the eye.
+    said = figure.rstrip("0").rstrip(".") if "." in figure else figure
+    return format_html(
+        '<span class="k-money{}">{}<u>{}</u> <i>{}</i></span>', tone, said, figure[len(said) :], currency.code
+    )
+
+
+def digits(amount: Decimal) -> str:
+    """Grouped digits without a currency and without zeros at the end."""
+    whole, _dot, rest = plain(amount).partition(".")
+    return grouped(Decimal(whole), 0) + (f".{rest}" if rest else "")
 
 
 def age(moment: datetime) -> str:
@@ -300,7 +310,6 @@ class HouseAdmin(ModelAdmin):
     list_per_page = 50
     list_fullwidth = True
     list_filter_submit = True
-    list_display_links: ClassVar[Sequence[str] | None] = None
     #: ``lookup -> kind``: what the search box compares exactly: uuid, int, address, lower (stored so) or text.
     exact_search: ClassVar[dict[str, str]] = {}
     actions: ClassVar[Sequence[str]] = ()
@@ -383,4 +392,4 @@ def searched(term: str, kind: str) -> object | None:
 
 def shown_amount(value: Decimal | None) -> object:
     """A bound without a currency of its own."""
-    return EMPTY if value is None else plain(value)
+    return EMPTY if value is None else digits(value)

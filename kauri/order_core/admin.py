@@ -30,6 +30,7 @@ from kauri.common.admin import (
     back_to,
     badge,
     copyable,
+    digits,
     label_column,
     money,
     order_link,
@@ -86,7 +87,7 @@ def limit_rows(order: Order) -> list[dict[str, Any]]:
         name = str(limit.get("limit", ""))
         value, bound = Decimal(str(limit.get("value", 0))), Decimal(str(limit.get("bound", 0)))
         share = None if name == "required_level" or not bound else min(100, int(value / bound * 100))
-        rows.append({"title": _LIMITS.get(name, name), "value": value, "bound": bound, "share": share})
+        rows.append({"title": _LIMITS.get(name, name), "value": digits(value), "bound": digits(bound), "share": share})
     return rows
 
 
@@ -112,19 +113,23 @@ def orders_table(orders: Iterable[Order], empty: object = "") -> SafeString:
     )
 
 
-def moves_table(moves: Iterable[Transition]) -> SafeString:
-    return table(
-        (_("When"), _("To"), _("By"), _("Reason")),
+def moves_list(moves: Iterable[Transition]) -> SafeString:
+    """The order's history: what it became, through whom, why."""
+    items = format_html_join(
+        "",
+        "<li>{} <span>{}</span>{}<small>{} UTC · {}</small></li>",
         (
             (
-                when(row.at),
                 badge(row.get_to_status_display(), STATUS_TONES.get(row.to_status, "")),
                 row.actor_label,
-                row.reason or EMPTY,
+                format_html("<p>{}</p>", row.reason) if row.reason else "",
+                f"{row.at:%Y-%m-%d %H:%M:%S}",
+                age(row.at),
             )
             for row in moves
         ),
     )
+    return format_html('<ol class="k-moves">{}</ol>', items)
 
 
 def notes_list(notes: Iterable[OrderNote]) -> SafeString:
@@ -271,7 +276,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @display(description=_("order moves"))
     def moves(self, obj: Order) -> SafeString:
-        return moves_table(obj.transitions.order_by("id"))
+        return moves_list(obj.transitions.order_by("id"))
 
     @display(description=_("rules looked at"))
     def explanation_shown(self, obj: Order) -> SafeString:

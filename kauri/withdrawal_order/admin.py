@@ -44,7 +44,7 @@ from kauri.common.money import plain
 from kauri.notification.admin import deliveries_table
 from kauri.order_core.admin import (
     limit_rows,
-    moves_table,
+    moves_list,
     notes_list,
     orders_table,
     rule_text,
@@ -128,13 +128,8 @@ class QueueFilter(SimpleListFilter):
 class WithdrawalAdmin(ReadOnlyAdmin):
     """Lists lead to the page of decision; every act there is a POST that calls a service."""
 
-    list_display = ("amount", "customer", "to", "why", "waits", "status", "taken", "provider")
-    list_select_related = (
-        "order__owner",
-        "order__currency_out",
-        "order__approval__taken_by",
-        "provider",
-    )
+    list_display = ("amount", "customer", "to", "why", "waits", "status", "taken")
+    list_select_related = ("order__approval__taken_by",)
     list_filter = (
         QueueFilter,
         ("order__currency_out", RelatedDropdownFilter),
@@ -190,6 +185,10 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         # A queue is worked from its head; a list of the past is read from its end.
         return ("order__approval__created_at",) if request.GET.get("queue") else ("-order_id",)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WithdrawalDetail]:
+        del request
+        return selectors.details()
+
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
@@ -208,17 +207,16 @@ class WithdrawalAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         del form_url
         self._may_look(request)
-        try:
-            found = selectors.decision(uuid.UUID(str(object_id)))
-        except ValueError:
-            found = None
-        if found is None:
+        detail = self.get_object(request, object_id)
+        if detail is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        found = selectors.decision(detail)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Withdrawal"),
             "subtitle": short(found.order.public_id),
             "opts": self.opts,
+            "original": found.detail,
             "is_fullwidth": "1",
             **_page(found),
             **_standing(request, found.order, found.approval, found.has_voted(request.user.pk)),
@@ -408,6 +406,6 @@ def _page(found: Decision) -> dict[str, Any]:
         "transfers": transfers_table(found.transfers),
         "deliveries": deliveries_table(found.deliveries),
         "notes": notes_list(found.notes),
-        "moves": moves_table(found.moves),
+        "moves": moves_list(found.moves),
         "payout": payout_facts(detail.payout),
     }

@@ -174,25 +174,23 @@ def obstacle(order: Order, approval: Approval, operator_id: int, voted: bool) ->
     return ""
 
 
-def decision(order_id: uuid.UUID) -> Decision | None:
-    """The whole of one withdrawal, or None. A constant number of queries."""
-    detail = (
-        WithdrawalDetail.objects.select_related(
-            "order__owner__group",
-            "order__currency_in",
-            "order__currency_out",
-            "order__fee_currency",
-            "network",
-            "provider",
-            "payout__provider",
-            "payout__currency",
-            "payout__cost_currency",
-        )
-        .filter(order__public_id=order_id)
-        .first()
+def details() -> QuerySet[WithdrawalDetail]:
+    """Withdrawals with all that their page names."""
+    return WithdrawalDetail.objects.select_related(
+        "order__owner__group",
+        "order__currency_in",
+        "order__currency_out",
+        "order__fee_currency",
+        "network",
+        "provider",
+        "payout__provider",
+        "payout__currency",
+        "payout__cost_currency",
     )
-    if detail is None:
-        return None
+
+
+def decision(detail: WithdrawalDetail) -> Decision:
+    """The whole of one withdrawal (a row of :func:`details`). A constant number of queries."""
     order = detail.order
     approval = (
         Approval.objects.select_related("taken_by").prefetch_related("votes").filter(order=order).first()

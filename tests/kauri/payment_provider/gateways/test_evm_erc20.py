@@ -278,7 +278,7 @@ def test_the_wrong_chain_is_neither_scanned_nor_healthy(eth: Chain) -> None:
     assert (health.ok, health.detail) == (False, words)
 
 
-def test_wrong_decimals_stop_scan_and_payouts(eth: Chain) -> None:
+def test_wrong_decimals_stop_the_scan(eth: Chain) -> None:
     token = eth.deploy_token()
     adapter = gateway(eth, token, token_decimals=18)
     with pytest.raises(ConfigError, match=r"^the token has 6 decimals, the settings say 18$"):

@@ -229,6 +229,22 @@ def test_a_node_that_forgot_our_mined_payout_never_makes_it_failed(
     assert adapter.send_payout(request, prepared).status is PayoutStatus.UNKNOWN
 
 
+def test_a_neighbour_in_the_same_block_is_not_taken_for_the_thief(
+    eth: Chain, token: str, middleman: Middleman
+) -> None:
+    adapter = gateway(eth, token, rpc_url=middleman.url)
+    requests = [payout(n, "1", reference=f"payout-{n}") for n in range(3)]
+    prepared = [adapter.prepare_payout(request) for request in requests]
+    for request, stored in zip(requests, prepared, strict=True):
+        adapter.send_payout(request, stored)
+    eth.mine(3)
+    middleman.replace("eth_getTransactionReceipt", result=None)
+    middleman.replace("eth_getTransactionByHash", result=None)
+    for request, stored in zip(requests, prepared, strict=True):
+        assert adapter.fetch_payout(request, stored).status is PayoutStatus.PENDING
+    assert eth.token_balance(token, CUSTOMER) == 3_000_000
+
+
 def test_nonces_may_be_sent_out_of_order(eth: Chain, token: str, adapter: EvmErc20) -> None:
     requests = [payout(n, "1", reference=f"payout-{n}") for n in range(3)]
     prepared = [adapter.prepare_payout(request) for request in requests]

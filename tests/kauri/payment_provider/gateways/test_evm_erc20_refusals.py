@@ -125,6 +125,25 @@ def test_ether_that_went_missing_after_signing_is_a_float_matter(
     assert eth.token_balance(token, CUSTOMER) == AMOUNT
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("token_decimals", 18, "the token has 6 decimals, the settings say 18"),
+        ("token_decimals", 2, "the token has 6 decimals, the settings say 2"),
+        ("chain_id", 1, "the node serves chain 31337, the settings name 1"),
+    ],
+)
+def test_settings_that_do_not_fit_the_node_sign_nothing(
+    eth: Chain, token: str, setting: str, value: int, words: str
+) -> None:
+    # With other decimals the float would still be enough: nothing but the check stands in the way.
+    eth.rpc.call("anvil_setBalance", HOT_ADDRESS, hex(10**18))
+    amount = "0.00000000000001" if value == 18 else "1"
+    wrong = gateway(eth, token, **{setting: value})
+    with pytest.raises(ConfigError, match=f"^{words}$"):
+        wrong.prepare_payout(payout(amount=amount))
+
+
 def test_above_the_fee_cap_nothing_is_signed(eth: Chain, token: str, adapter: EvmErc20) -> None:
     eth.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(60 * 10**9))
     eth.mine()
