@@ -2,16 +2,303 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
 
+from django.db.models import Count, Q
+from django.db.models.functions import TruncDate
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from backoffice.navigation import waiting
+from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
+from kauri.account.models import User
+from kauri.balance.chart import AccountKind
+from kauri.balance.models import LedgerAccount, SelfCheck
+from kauri.balance.selectors import Coverage, coverage
+from kauri.callbacks.models import InboundCallback
+from kauri.common import clock
+from kauri.common.admin import age, list_url, money, page_url
+from kauri.core.models import Heartbeat, OutboxEvent, Provider, ScheduleRun
+from kauri.notification.models import Delivery
+from kauri.order_core.models import Order
+from kauri.order_core.states import OrderType
+from kauri.payment_provider.models import Payin, Payout
+from kauri.withdrawal_order.models import WithdrawalDetail
+from kauri.withdrawal_order.selectors import queue_state
+
+DAYS: Final = 14
+#: A schedule is late after this many of its periods (and never before a minute).
+_LATE_PERIODS: Final = 3
+_CUSTOMER_KINDS = f"{int(AccountKind.CUSTOMER_AVAILABLE)},{int(AccountKind.CUSTOMER_HELD)}"
+_FUND_KINDS = f"{int(AccountKind.PROVIDER_FLOAT)},{int(AccountKind.PROVIDER_IN_TRANSIT)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One kind of work: how much, where its rows are, what is wrong with it."""
+
+    title: str | Promise
+    icon: str
+    count: int
+    url: str
+    empty: str | Promise
+    note: str = ""
+    alarm: str = ""
+    alarm_url: str = ""
+    next_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sign of the house's health: its state, in a word and a colour."""
+
+    title: str | Promise
+    url: str
+    tone: str
+    said: str | Promise
 
 
 def desk(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the desk's figures to the index page."""
-    return {**context, **figures(request)}
+    """The index page: the figures, and the business of the last days."""
+    return {**context, **figures(request), **business(request)}
 
 
 def figures(request: HttpRequest) -> dict[str, Any]:
-    del request
-    return {}
+    """What refreshes itself: the work and the house, as far as the operator may see them."""
+    can = request.user.has_perm
+    return {
+        "cards": _work(request),
+        "coverage": [_covered(row) for row in coverage() if row.obligations or row.funds]
+        if can("balance.view_ledgeraccount")
+        else None,
+        "providers": _providers() if can("core.view_provider") else [],
+        "checks": _checks() if can("balance.view_selfcheck") else [],
+        "workers": [*_heartbeats(), *_schedules(), *_queues()] if can("core.view_heartbeat") else [],
+        "read_at": f"{clock.now():%H:%M:%S}",
+    }
+
+
+def _work(request: HttpRequest) -> list[Card]:
+    counts = waiting(request)
+    cards = []
+    if "approvals" in counts:
+        cards.append(_approvals(request))
+    plain: tuple[tuple[str, Any, str, str, Any], ...] = (
+        (
+            "payouts",
+            _("Payouts with unknown outcome"),
+            "contact_support",
+            list_url(Payout, state__exact="unknown"),
+            _("Every payout's outcome is known."),
+        ),
+        (
+            "payins",
+            _("Unmatched money"),
+            "question_exchange",
+            list_url(Payin, state__in="unmatched,alarm"),
+            _("Every payin has its owner."),
+        ),
+        (
+            "callbacks",
+            _("Callbacks that failed"),
+            "sms_failed",
+            list_url(InboundCallback, state__exact="failed"),
+            _("Every callback was understood."),
+        ),
+        (
+            "deliveries",
+            _("Dead webhooks"),
+            "link_off",
+            list_url(Delivery, state__exact="dead"),
+            _("Nothing was given up."),
+        ),
+    )
+    cards += [
+        Card(title, icon, counts[name], url, empty) for name, title, icon, url, empty in plain if name in counts
+    ]
+    return cards
+
+
+def _approvals(request: HttpRequest) -> Card:
+    state = queue_state()
+    decides = request.user.has_perm("withdrawal_order.approve_withdrawaldetail")
+    overdue = str(_("%(count)s wait longer than 30 minutes")) % {"count": state.overdue}
+    return Card(
+        title=_("Withdrawals to approve"),
+        icon="approval",
+        count=state.count,
+        url=list_url(WithdrawalDetail, queue="waiting"),
+        empty=_("Nobody waits for a decision."),
+        note=str(_("the oldest came %(age)s")) % {"age": age(state.oldest)} if state.oldest else "",
+        alarm=overdue if state.overdue else "",
+        alarm_url=list_url(WithdrawalDetail, queue="overdue"),
+        next_url=reverse("admin:withdrawal_next") if state.count and decides else "",
+    )
+
+
+def _covered(row: Coverage) -> dict[str, Any]:
+    ratio = row.ratio
+    accounts = {"currency__id__exact": row.currency.pk}
+    return {
+        "code": row.currency.code,
+        "obligations": money(row.obligations, row.currency),
+        "obligations_url": list_url(LedgerAccount, kind__in=_CUSTOMER_KINDS, **accounts),
+        "funds": money(row.funds, row.currency),
+        "funds_url": list_url(LedgerAccount, kind__in=_FUND_KINDS, **accounts),
+        "ratio": f"{ratio * 100:.1f} %" if ratio is not None else "",
+        "tone": "" if ratio is None else "good" if ratio >= 1 else "bad",
+    }
+
+
+def _providers() -> list[Line]:
+    tones = {Provider.HealthState.OK: "good", Provider.HealthState.BAD: "bad"}
+    return [
+        Line(
+            row.title,
+            page_url(row),
+            tones.get(row.health, "warn"),
+            row.health_detail or row.get_health_display() if row.health != Provider.HealthState.OK else _ok(row),
+        )
+        for row in Provider.objects.filter(is_enabled=True)
+    ]
+
+
+def _ok(row: Provider) -> str:
+    checked = age(row.health_at) if row.health_at else "–"
+    return str(_("healthy, checked %(age)s")) % {"age": checked}
+
+
+def _checks() -> list[Line]:
+    last = SelfCheck.objects.order_by("-id").first()
+    title = _("Ledger self-check")
+    if last is None:
+        return [Line(title, list_url(SelfCheck), "warn", _("has never run"))]
+    if last.is_clean:
+        said = str(_("every law holds, proven %(age)s")) % {"age": age(last.finished_at)}
+        return [Line(title, page_url(last), "good", said)]
+    said = str(_("%(count)s laws broken, found %(age)s"))
+    return [
+        Line(title, page_url(last), "bad", said % {"count": len(last.findings), "age": age(last.finished_at)})
+    ]
+
+
+def _heartbeats() -> list[Line]:
+    now, title = clock.now(), str(_("Worker %(cluster)s"))
+    return [
+        Line(
+            title % {"cluster": row.cluster},
+            list_url(Heartbeat),
+            "bad" if now - row.at > HEARTBEAT_STALE else "good",
+            str(_("last sign of life %(age)s")) % {"age": age(row.at)},
+        )
+        for row in Heartbeat.objects.all()
+    ] or [Line(_("Workers"), list_url(Heartbeat), "bad", _("no worker has ever reported"))]
+
+
+def _schedules() -> list[Line]:
+    """One line for all that run in time, one for each that is late or failed."""
+    now = clock.now()
+    every = {schedule.name: schedule.every for schedule in SCHEDULES}
+    lines, fine = [], 0
+    for run in ScheduleRun.objects.all():
+        allowed = max(every.get(run.name, timedelta(hours=1)) * _LATE_PERIODS, timedelta(minutes=1))
+        if run.error:
+            lines.append(Line(run.name, page_url(run), "bad", run.error[:80]))
+        elif run.finished_at is None or now - run.finished_at > allowed:
+            ended = age(run.finished_at) if run.finished_at else _("never")
+            said = str(_("late: last ended %(age)s")) % {"age": ended}
+            lines.append(Line(run.name, page_url(run), "warn", said))
+        else:
+            fine += 1
+    if fine:
+        said = str(_("%(count)s run in time")) % {"count": fine}
+        lines.append(Line(_("Schedules"), list_url(ScheduleRun), "good", said))
+    return lines or [Line(_("Schedules"), list_url(ScheduleRun), "warn", _("none has run yet"))]
+
+
+def _queues() -> list[Line]:
+    """What waits to be told to the outside; old events mean that nobody tells."""
+    late = clock.now() - timedelta(minutes=1)
+    events = OutboxEvent.objects.filter(dispatched_at__isnull=True).aggregate(
+        all=Count("id"), late=Count("id", filter=Q(created_at__lt=late))
+    )
+    messages = Delivery.objects.filter(state=Delivery.State.WAITING).aggregate(
+        all=Count("id"), late=Count("id", filter=Q(next_attempt_at__lt=late))
+    )
+    said = str(_("%(count)s wait, %(late)s of them too long"))
+    url = list_url(Delivery, state__exact="waiting")
+    return [
+        Line(
+            title,
+            url,
+            "warn" if found["late"] else "good",
+            said % {"count": found["all"], "late": found["late"]},
+        )
+        for title, found in ((_("Events"), events), (_("Messages"), messages))
+    ]
+
+
+def business(request: HttpRequest) -> dict[str, Any]:
+    """Orders by day for the chart, and registrations; a number says how to see its rows."""
+    today = clock.now().date()
+    first = today - timedelta(days=DAYS - 1)
+    shown: dict[str, Any] = {"chart": "", "sums": [], "days": DAYS}
+    if request.user.has_perm("order_core.view_order"):
+        counts = _orders_by_day(first)
+        days = [first + timedelta(days=number) for number in range(DAYS)]
+        shown["chart"] = _chart(days, counts)
+        for kind, title in ((OrderType.DEPOSIT, _("Deposits")), (OrderType.WITHDRAWAL, _("Withdrawals"))):
+            count = sum(counts.get((day, kind), 0) for day in days)
+            url = list_url(Order, type__exact=kind.value, **_since("created_at", first))
+            shown["sums"].append((title, count, url))
+    if request.user.has_perm("account.view_user"):
+        since = datetime.combine(first, time.min, tzinfo=UTC)
+        count = User.objects.filter(is_staff=False, created_at__gte=since).count()
+        shown["sums"].append((_("Registrations"), count, list_url(User, **_since("created_at", first))))
+    return shown
+
+
+def _orders_by_day(first: date) -> dict[tuple[date, str], int]:
+    rows = (
+        Order.objects.filter(
+            type__in=[OrderType.DEPOSIT, OrderType.WITHDRAWAL],
+            created_at__gte=datetime.combine(first, time.min, tzinfo=UTC),
+        )
+        .annotate(day=TruncDate("created_at", tzinfo=UTC))
+        .order_by()
+        .values("day", "type")
+        .annotate(count=Count("id"))
+    )
+    return {(row["day"], row["type"]): row["count"] for row in rows}
+
+
+def _chart(days: list[date], counts: dict[tuple[date, str], int]) -> str:
+    lines = (
+        (_("Deposits"), OrderType.DEPOSIT, "var(--color-primary-600)"),
+        (_("Withdrawals"), OrderType.WITHDRAWAL, "var(--color-base-400)"),
+    )
+    return json.dumps(
+        {
+            "labels": [f"{day:%d.%m}" for day in days],
+            "datasets": [
+                {
+                    "label": str(title),
+                    "data": [counts.get((day, kind), 0) for day in days],
+                    "backgroundColor": colour,
+                    "borderRadius": 4,
+                    "maxBarThickness": 18,
+                }
+                for title, kind, colour in lines
+            ],
+        }
+    )
+
+
+def _since(field: str, first: date) -> dict[str, str]:
+    """The list's own date filter, set to everything since the first day shown."""
+    return {f"{field}_from_0": first.isoformat(), f"{field}_from_1": "00:00:00"}

@@ -106,7 +106,8 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
         shell.must(
             chain, "Preparing the test chain", env=environment.with_hot_key(environment.base(), secrets)
         )
-    with step("migrations, defaults, demo data"):
+    first = "" if places.DEMO_FILE.exists() else " (half a minute, this first time)"
+    with step(f"migrations, defaults, demo data{first}"):
         commands = ["migrate", "defaults_load", "demo_load"]
         prepare = [sys.executable, "-m", "compose.local.prepare", *commands]
         shell.must(prepare, "Preparing the database", env=env, log=places.LOGS / "prepare.log")

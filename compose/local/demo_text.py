@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from compose.local.environment import Ports
 
 LINE = "-" * 100
+COLUMNS = ("role", "email", "password", "totp_secret")
 
 
 def print_welcome(ports: Ports) -> None:
@@ -46,10 +47,11 @@ def _print_operators(operators: list[dict[str, Any]]) -> None:
     if not operators:
         return
     say()
-    say(f"  {'Operator':<16}{'E-mail':<28}{'Password':<22}TOTP secret (a code now: make totp)")
-    for person in operators:
-        cells = [str(person.get(name, "")) for name in ("role", "email", "password", "totp_secret")]
-        say(f"  {cells[0]:<15} {cells[1]:<27} {cells[2]:<21} {cells[3]}")
+    rows: list[tuple[str, ...]] = [("Operator", "E-mail", "Password", "TOTP secret (a code now: make totp)")]
+    rows += [tuple(str(person.get(name, "")) for name in COLUMNS) for person in operators]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  " + "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def print_codes() -> int:

@@ -32,6 +32,7 @@ class Command(BaseCommand):
             raise CommandError("no demo data in production")
         if User.objects.exists():
             self.stdout.write("the house has people already: nothing made")
+            _refresh()
             return
         with transaction.atomic():
             known = providers.chain()
@@ -52,13 +53,27 @@ class Command(BaseCommand):
                 forget_queued()
         _write(
             {
-                "web": settings.KAURI.public_url,
-                "callbacks": settings.KAURI.callbacks_url,
+                **_addresses(),
                 "operators": [operator.as_json() for operator in operators],
                 "customers": [customer],
-                "evm_rpc": settings.KAURI.evm_rpc_url,
             }
         )
+
+
+def _addresses() -> dict[str, str]:
+    """Where this start's processes listen; ports may differ from the last one's."""
+    return {
+        "web": settings.KAURI.public_url,
+        "callbacks": settings.KAURI.callbacks_url,
+        "evm_rpc": settings.KAURI.evm_rpc_url,
+        "telegram_api_url": settings.KAURI.telegram_api_url if settings.KAURI.telegram_token else "",
+    }
+
+
+def _refresh() -> None:
+    path = settings.KAURI.state_dir / "demo.json"
+    if path.is_file():
+        _write({**json.loads(path.read_text(encoding="utf-8")), **_addresses()})
 
 
 def _write(content: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from tests.kauri.payment_provider.gateways.evm_setup import (
     gateway,
     payout,
 )
-from tests.nodes import HOT_ADDRESS, Chain, Middleman, free_port
+from tests.nodes import FAUCET, HOT_ADDRESS, OTHER, Chain, Middleman, free_port
 
 
 def take_nonce(eth: Chain, nonce: int = 0) -> str:
@@ -243,6 +243,26 @@ def test_a_neighbour_in_the_same_block_is_not_taken_for_the_thief(
     for request, stored in zip(requests, prepared, strict=True):
         assert adapter.fetch_payout(request, stored).status is PayoutStatus.PENDING
     assert eth.token_balance(token, CUSTOMER) == 3_000_000
+
+
+def test_a_stranger_with_the_same_nonce_is_not_taken_for_the_thief(
+    eth: Chain, token: str, middleman: Middleman
+) -> None:
+    adapter = gateway(eth, token, rpc_url=middleman.url)
+    request = payout()
+    prepared = adapter.prepare_payout(request)
+    stranger = eth.transact(
+        **{"from": OTHER, "to": FAUCET, "nonce": "0x0"},
+        maxFeePerGas=hex(90 * 10**9),
+        maxPriorityFeePerGas=hex(50 * 10**9),
+    )
+    adapter.send_payout(request, prepared)
+    eth.mine(2)
+    assert eth.receipt(stranger)["transactionIndex"] == "0x0"
+    assert eth.receipt(stranger)["blockHash"] == eth.receipt(prepared.provider_reference)["blockHash"]
+    middleman.replace("eth_getTransactionReceipt", result=None)
+    middleman.replace("eth_getTransactionByHash", result=None)
+    assert adapter.fetch_payout(request, prepared).status is PayoutStatus.PENDING
 
 
 def test_nonces_may_be_sent_out_of_order(eth: Chain, token: str, adapter: EvmErc20) -> None:

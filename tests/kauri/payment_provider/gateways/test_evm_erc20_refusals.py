@@ -134,7 +134,7 @@ def test_ether_that_went_missing_after_signing_is_a_float_matter(
     ],
 )
 def test_settings_that_do_not_fit_the_node_sign_nothing(
-    eth: Chain, token: str, setting: str, value: int, words: str
+    eth: Chain, token: str, setting: str, value: Any, words: str
 ) -> None:
     # With other decimals the float would still be enough: nothing but the check stands in the way.
     eth.rpc.call("anvil_setBalance", HOT_ADDRESS, hex(10**18))
@@ -142,6 +142,17 @@ def test_settings_that_do_not_fit_the_node_sign_nothing(
     wrong = gateway(eth, token, **{setting: value})
     with pytest.raises(ConfigError, match=f"^{words}$"):
         wrong.prepare_payout(payout(amount=amount))
+
+
+def test_a_token_that_wants_too_much_gas_is_not_paid(eth: Chain, token: str, middleman: Middleman) -> None:
+    adapter = gateway(eth, token, rpc_url=middleman.url, max_gas=100_000)
+    middleman.replace("eth_estimateGas", result=hex(80_001))
+    with pytest.raises(
+        ConfigError, match=r"^the token's transfer needs 100001 gas, more than max_gas allows$"
+    ):
+        adapter.prepare_payout(payout())
+    middleman.replace("eth_estimateGas", result=hex(80_000))
+    assert adapter.prepare_payout(payout()).nonce == 0
 
 
 def test_above_the_fee_cap_nothing_is_signed(eth: Chain, token: str, adapter: EvmErc20) -> None:

@@ -1,0 +1,333 @@
+"""The first money through a new house, from outside: plain HTTP, a browser, and a real test chain.
+
+Start the demo so that it tells alerts to a Bot API of this script's own, then run it::
+
+    KAURI_TELEGRAM_API_URL=http://127.0.0.1:8081 KAURI_TELEGRAM_TOKEN=42:TEST KAURI_TELEGRAM_ALERT_CHAT=1 make run
+    .venv/bin/python -m examples.first_money
+
+It registers a customer, gives them an address, sends tokens there, asks for a withdrawal with a
+signed request, has operators verify and approve by clicking, and checks the chain, the webhook, the
+alert, the report and the books. It ends with 0 when everything was as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import email
+import email.policy
+import hashlib
+import hmac
+import io
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import openpyxl
+import requests
+from standardwebhooks import Webhook
+
+from examples.desk import desk
+from examples.loopback import Inbox, bot_api, serve, shop
+
+ROOT = Path(__file__).resolve().parents[1]
+PASSWORD = secrets.token_urlsafe(16)
+DEPOSIT = Decimal("120.5")
+WITHDRAWAL = Decimal("50.25")
+PATIENCE = 90.0
+
+
+class Failed(Exception):
+    """A step did not come out as it should."""
+
+
+@dataclass
+class House:
+    """What the script knows of the running demo."""
+
+    web: str
+    rpc: str
+    operators: dict[str, dict[str, str]]
+    mail: Path
+    bot_port: int
+    session: requests.Session = field(default_factory=requests.Session)
+
+    @classmethod
+    def read(cls, demo: Path) -> House:
+        known = json.loads(demo.read_text())
+        bot = urlsplit(known.get("telegram_api_url", ""))
+        return cls(
+            web=known["web"],
+            rpc=known["evm_rpc"],
+            operators={operator["role"]: operator for operator in known["operators"]},
+            mail=demo.parent / "mail",
+            bot_port=bot.port or 0,
+        )
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+        """One API call; an answer that is no success fails the script with its text."""
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = self.session.request(
+            method,
+            self.web + path,
+            data=data,
+            headers={"Content-Type": "application/json", **headers},
+            timeout=30,
+        )
+        if answer.status_code >= 300:
+            raise Failed(f"{method} {path} answered {answer.status_code}: {answer.text}")
+        result: dict[str, Any] = json.loads(answer.text, parse_float=Decimal)
+        return result
+
+    def signed(self, key: dict[str, str], method: str, target: str, body: Any = None, **more: str) -> dict[str, Any]:
+        """The same, signed with an API key (signature version 2)."""
+        data = b"" if body is None else json.dumps(body).encode()
+        path, _, query = target.partition("?")
+        timestamp, nonce = str(int(time.time() * 1000)), uuid.uuid4().hex
+        message = "\n".join([timestamp, nonce, method, path, query, hashlib.sha256(data).hexdigest()])
+        sign = hmac.new(key["secret"].encode(), message.encode(), hashlib.sha256).hexdigest()
+        headers = {"Key": key["key"], "Sign": sign, "Timestamp": timestamp, "Nonce": nonce, **more}
+        return self.call(method, target, body, **headers)
+
+    def letter(self, address: str, pattern: str) -> str:
+        """What ``pattern`` finds in the newest letter to ``address``; waits for it."""
+
+        def look() -> str | None:
+            files = sorted(self.mail.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+            for path in files:
+                letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+                found = re.search(pattern, str(letter.get_content()), re.MULTILINE)
+                if address in str(letter["To"]) and found:
+                    return found[1]
+            return None
+
+        return until(f"a letter to {address}", look)
+
+    def node(self, method: str, *params: Any) -> Any:
+        answer = requests.post(
+            self.rpc, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, timeout=30
+        ).json()
+        if "error" in answer:
+            raise Failed(f"{method}: {answer['error']}")
+        return answer["result"]
+
+
+def until[T](what: str, look: Callable[[], T | None], patience: float = PATIENCE) -> T:
+    """Look again and again until there is something; fail when patience ends."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.3)
+    raise Failed(f"waited {patience:.0f} s for {what}")
+
+
+def check(truth: bool, text: str) -> None:
+    """Say that a thing is so, or fail."""
+    if not truth:
+        raise Failed(text)
+    print(f"  ✓ {text}", flush=True)
+
+
+def say(text: str) -> None:
+    print(f"\n{text}", flush=True)
+
+
+def new_customer(house: House) -> tuple[str, dict[str, str]]:
+    """Register, confirm the e-mail, sign in, and get a confirmed API key."""
+    address = f"first.money.{secrets.token_hex(4)}@example.com"
+    say(f"1. A customer registers: {address}")
+    house.call("POST", "/api/v1/user/create", {"email": address, "password": PASSWORD, "username": "first"})
+    house.call("POST", "/api/v1/user/email/verify", {"token": house.letter(address, r"^(\S{60,})$")})
+    token = house.call("POST", "/api/v1/user/obtain_token", {"email": address, "password": PASSWORD})["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    pending = house.call(
+        "POST", "/api/v1/user/api_keys/create", {"name": "first money", "scopes": ["read", "withdraw"]}, **bearer
+    )
+    code = house.letter(address, r"^(\d{8})$")
+    key = house.call(
+        "POST", "/api/v1/user/api_keys/verify", {"api_key_id": pending["api_key_id"], "code": code}, **bearer
+    )
+    check(key["state"] == "active", "the e-mail is confirmed and the API key is active")
+    return address, key
+
+
+def deposit(house: House, key: dict[str, str], hook: Inbox) -> None:
+    """Get an address, send tokens to it on the chain, see them on the balance."""
+    say("2. Tokens come in")
+    place = house.signed(
+        key,
+        "POST",
+        "/api/v1/deposit/address",
+        {"currency": "USDT", "payment_method": "ERC20", "callback_url": f"{hook.url}/deposit"},
+    )
+    command = ["make", "send-tokens", f"TO={place['addr']}", f"AMOUNT={DEPOSIT}"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+    def credited() -> Decimal | None:
+        balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"]["USDT"]
+        return Decimal(balance["available"]) or None
+
+    check(until("the deposit", credited) == DEPOSIT, f"{DEPOSIT} USDT sent to {place['addr']} are on the balance")
+
+
+def verify(house: House, address: str, pictures: Path | None) -> None:
+    """A compliance operator verifies the customer by hand, by clicking."""
+    say("3. An operator verifies the customer")
+    with desk(house.web, pictures) as window:
+        window.sign_in(house.operators["Compliance"])
+        window.verify_customer(address, level=1, reason="Passport checked in person")
+        check(not window.errors, "the pages have no console errors")
+
+
+def withdraw(house: House, key: dict[str, str], hook: Inbox) -> tuple[str, str]:
+    """Ask for a withdrawal with a signed request; ask the same again."""
+    say("4. The customer asks for a withdrawal")
+    destination = house.node("eth_accounts")[5]
+    body = {
+        "currency": "USDT",
+        "amount": str(WITHDRAWAL),
+        "wallet_to": destination,
+        "payment_method": "ERC20",
+        "external_id": f"first-{uuid.uuid4().hex[:12]}",
+        "callback_url": f"{hook.url}/withdrawal",
+    }
+    first = house.signed(key, "POST", "/api/v1/withdrawal", body)
+    again = house.signed(key, "POST", "/api/v1/withdrawal", body)
+    check(first == again, "the same request again has the first one's answer")
+    check(first["order_status"] == "WAITING_FOR_OPERATOR_CONFIRMATION", "it waits for an operator")
+    balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"]["USDT"]
+    check(balance["held"] == WITHDRAWAL + first["fee"], f"{balance['held']} USDT are held")
+    return first["order_id"], destination
+
+
+def tokens_of(house: House, address: str) -> Decimal:
+    """What the token contract says of an address."""
+    known = json.loads((ROOT / ".kauri" / "chain.json").read_text())
+    data = "0x70a08231" + address.removeprefix("0x").lower().rjust(64, "0")
+    units = house.node("eth_call", {"to": known["token"], "data": data}, "latest")
+    return Decimal(int(units, 16)).scaleb(-6)
+
+
+def approve(house: House, order_id: str, destination: str, key: dict[str, str], pictures: Path | None) -> None:
+    """A treasury operator approves by clicking; the tokens arrive; the order closes."""
+    say("5. An operator approves")
+    before = tokens_of(house, destination)
+    with desk(house.web, pictures) as window:
+        window.sign_in(house.operators["Treasury"])
+        window.approve(order_id)
+        check(not window.errors, "the pages have no console errors")
+    until("the tokens", lambda: tokens_of(house, destination) - before == WITHDRAWAL or None)
+    check(True, f"{WITHDRAWAL} USDT arrived at {destination}")
+
+    def closed() -> dict[str, Any] | None:
+        order = house.signed(key, "GET", f"/api/v1/orders/details?order_id={order_id}")["order_details"]
+        return order if order["status"] == "CLOSED" else None
+
+    order = until("the order to close", closed)
+    [sent] = order["details"]["withdrawal_transactions"]
+    check(len(order["transfers"]) == 2, "two ledger transfers: hold and capture")
+    check(bool(house.node("eth_getTransactionReceipt", sent["tr_hash"])), f"by transaction {sent['tr_hash']}")
+
+
+def webhook(key: dict[str, str], hook: Inbox, order_id: str) -> None:
+    """The last webhook of the order is signed and says CLOSED."""
+    say("6. The client is told")
+
+    def is_final(item: Any) -> bool:
+        body = json.loads(item.body)
+        return item.path == "/withdrawal" and body["external_id"] == order_id and body["status"] == "CLOSED"
+
+    received = hook.wait_for(is_final, PATIENCE)
+    if received is None:
+        raise Failed("no webhook said CLOSED")
+    body = Webhook(key["webhook_secret"]).verify(received.body, received.headers)
+    check(body["status"] == "CLOSED", "a signed webhook says CLOSED, and its signature verifies")
+    story = [json.loads(item.body)["status"] for item in hook.items if item.path == "/withdrawal"]
+    wanted = ["NEW", "WAITING_FOR_OPERATOR_CONFIRMATION", "CONFIRMED_BY_OPERATOR", "PAYMENT_IN_PROGRESS", "CLOSED"]
+    check(story == wanted, "every step came once and in order")
+
+
+def alert(bot: Inbox, order_id: str) -> None:
+    """The operators' chat was told that the withdrawal waited."""
+    say("7. The operators were told by Telegram")
+    found = bot.wait_for(lambda item: order_id in item.fields().get("text", ""), PATIENCE)
+    check(found is not None, "the Bot API got one message about the waiting withdrawal")
+
+
+def report(house: House, pictures: Path | None) -> None:
+    """A finance operator downloads the report; its totals are the ledger's; the books are true."""
+    say("8. The books")
+    with desk(house.web, pictures) as window:
+        window.sign_in(house.operators["Finance"])
+        as_of, workbook = window.download_report("balances_and_obligations", "xlsx")
+        _, pdf = window.download_report("balances_and_obligations", "pdf")
+        check(not window.errors, "the pages have no console errors")
+    check(pdf.startswith(b"%PDF-"), "the PDF opens")
+    sheet = openpyxl.load_workbook(io.BytesIO(workbook)).worksheets[0]
+    rows = {str(row[0]): row for row in sheet.iter_rows(min_row=5, values_only=True) if row[0]}
+    ledger = books(as_of)
+    owed = {code: Decimal(str(row[3])) for code, row in rows.items()}
+    have = {code: Decimal(str(row[4])) for code, row in rows.items()}
+    check(owed == {c: Decimal(v) for c, v in ledger["obligations"].items()}, "its obligations are the ledger's")
+    check(have == {c: Decimal(v) for c, v in ledger["funds"].items()}, "its funds are the ledger's")
+    check(ledger["clean"] is True, f"the self-check is clean over {ledger['looked_at']['entries']} entries")
+
+
+def books(as_of: str) -> dict[str, Any]:
+    """What the ledger itself says, from its own command."""
+    command = ["make", "--no-print-directory", "ledger-check", f"AS_OF={as_of}"]
+    out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    result: dict[str, Any] = json.loads(out[out.index("{") :])
+    return result
+
+
+def story(house: House, pictures: Path | None, between: Callable[[str], None]) -> None:
+    """The whole, with ``between(step)`` called between any two steps (the tests kill workers there)."""
+    with serve(shop) as hook, serve(bot_api, house.bot_port) as bot:
+        address, key = new_customer(house)
+        between("registered")
+        deposit(house, key, hook)
+        between("deposited")
+        verify(house, address, pictures)
+        between("verified")
+        order_id, destination = withdraw(house, key, hook)
+        between("asked")
+        approve(house, order_id, destination, key, pictures)
+        between("paid")
+        webhook(key, hook, order_id)
+        alert(bot, order_id)
+        between("told")
+        report(house, pictures)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demo", type=Path, default=ROOT / ".kauri" / "demo.json")
+    parser.add_argument("--pictures", type=Path, default=None, help="a folder for screenshots")
+    options = parser.parse_args()
+    house = House.read(options.demo)
+    if not house.bot_port:
+        print("The demo tells Telegram alerts to nobody here: start it as this script's first lines say.")
+        return 2
+    try:
+        story(house, options.pictures, lambda step: None)
+    except Failed as exc:
+        print(f"\n  ✗ {exc}")
+        return 1
+    print("\nEverything was as it should be.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
