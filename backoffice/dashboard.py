@@ -119,7 +119,9 @@ def _work(request: HttpRequest) -> list[Card]:
         ),
     )
     cards += [
-        Card(title, icon, counts[name], url, empty) for name, title, icon, url, empty in plain if name in counts
+        Card(title, icon, counts[name], url, empty)
+        for name, title, icon, url, empty in plain
+        if name in counts
     ]
     return cards
 
@@ -162,7 +164,9 @@ def _providers() -> list[Line]:
             row.title,
             page_url(row),
             tones.get(row.health, "warn"),
-            row.health_detail or row.get_health_display() if row.health != Provider.HealthState.OK else _ok(row),
+            row.health_detail or row.get_health_display()
+            if row.health != Provider.HealthState.OK
+            else _ok(row),
         )
         for row in Provider.objects.filter(is_enabled=True)
     ]

@@ -219,7 +219,9 @@ _CLUSTER = {
 }
 Q_CLUSTER: dict[str, Any] = {
     **_CLUSTER,
-    "name": os.environ.get("Q_CLUSTER_NAME", KAURI.cluster_names()[0]),
+    # The salt of queued tasks' signatures, so the same in every process. Which cluster a worker
+    # serves is said by Q_CLUSTER_NAME.
+    "name": "kauri",
     "ALT_CLUSTERS": {name: dict(_CLUSTER) for name in KAURI.cluster_names()},
 }
 

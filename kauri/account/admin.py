@@ -43,7 +43,12 @@ from kauri.common.admin import (
 )
 from kauri.core.admin import SettingsAdmin
 
-LEVELS = ((0, _("Level 0 – not verified")), (1, _("Level 1 – basic")), (2, _("Level 2 – full")), (3, _("Level 3 – enhanced")))
+LEVELS = (
+    (0, _("Level 0 – not verified")),
+    (1, _("Level 1 – basic")),
+    (2, _("Level 2 – full")),
+    (3, _("Level 3 – enhanced")),
+)
 _ROWS = 20
 
 

@@ -87,7 +87,9 @@ def limit_rows(order: Order) -> list[dict[str, Any]]:
         name = str(limit.get("limit", ""))
         value, bound = Decimal(str(limit.get("value", 0))), Decimal(str(limit.get("bound", 0)))
         share = None if name == "required_level" or not bound else min(100, int(value / bound * 100))
-        rows.append({"title": _LIMITS.get(name, name), "value": digits(value), "bound": digits(bound), "share": share})
+        rows.append(
+            {"title": _LIMITS.get(name, name), "value": digits(value), "bound": digits(bound), "share": share}
+        )
     return rows
 
 

@@ -24,6 +24,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from kauri.account.admin import decisions_table, level_badge, sign_ins_table
 from kauri.balance.admin import transfers_table
 from kauri.common import clock
+from kauri.common.actor import Actor
 from kauri.common.admin import (
     EMPTY,
     ReadOnlyAdmin,
@@ -36,6 +37,7 @@ from kauri.common.admin import (
     page_link,
     page_url,
     refusal,
+    searched,
     short,
     when,
 )
@@ -129,7 +131,6 @@ class WithdrawalAdmin(ReadOnlyAdmin):
     """Lists lead to the page of decision; every act there is a POST that calls a service."""
 
     list_display = ("amount", "customer", "to", "why", "waits", "status", "taken")
-    list_select_related = ("order__approval__taken_by",)
     list_filter = (
         QueueFilter,
         ("order__currency_out", RelatedDropdownFilter),
@@ -205,7 +206,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        del form_url
+        del form_url, extra_context
         self._may_look(request)
         detail = self.get_object(request, object_id)
         if detail is None:
@@ -223,7 +224,6 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             "approve_form": ApproveForm(auto_id="approve_%s"),
             "reject_form": RejectForm(auto_id="reject_%s"),
             "note_form": NoteForm(auto_id="note_%s"),
-            **(extra_context or {}),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/withdrawal_order/decision.html", context)
@@ -239,7 +239,8 @@ class WithdrawalAdmin(ReadOnlyAdmin):
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
         self._may_look(request)
-        following = selectors.next_waiting(request.user.pk)
+        after = searched(request.GET.get("after", ""), "uuid")
+        following = selectors.next_waiting(request.user.pk, after)
         if following is None:
             messages.info(request, _("Nothing waits for you: the queue is empty or taken by others."))
             return HttpResponseRedirect(list_url(WithdrawalDetail, queue="waiting"))
@@ -253,15 +254,18 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             raise Http404
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        permission, run = act
+        permission, asked, run = act
         if not request.user.has_perm(permission):
             raise PermissionDenied
+        form = asked(request.POST)
+        if not form.is_valid():
+            for name, faults in form.errors.items():
+                messages.error(request, f"{form.fields[name].label}: {' '.join(faults)}")
+            return HttpResponseRedirect(withdrawal_url(order_id))
         try:
-            said = run(request, order_id)
+            said = run(actor_of(request), order_id, form)
         except KauriError as error:
             messages.error(request, _lost(error, order_id))
-            return HttpResponseRedirect(withdrawal_url(order_id))
-        if said is None:
             return HttpResponseRedirect(withdrawal_url(order_id))
         messages.success(request, str(said))
         following = (
@@ -274,59 +278,44 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             raise PermissionDenied
 
 
-def _approve(request: HttpRequest, order_id: uuid.UUID) -> Any:
-    form = ApproveForm(request.POST)
-    if not _valid(request, form):
-        return None
-    services.withdrawal_approve(
-        order_id=order_id, actor=actor_of(request), reason=form.cleaned_data["reason"]
-    )
+def _approve(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
+    services.withdrawal_approve(order_id=order_id, actor=actor, reason=form.cleaned_data["reason"])
     approval = selectors.waiting_approval(order_id)
     if approval is not None and approval.state == Approval.State.PENDING:
         return _("Your approval counts. Another person has to approve %(what)s as well.") % _named(order_id)
     return _("Approved: %(what)s goes out.") % _named(order_id)
 
 
-def _reject(request: HttpRequest, order_id: uuid.UUID) -> Any:
-    form = RejectForm(request.POST)
-    if not _valid(request, form):
-        return None
-    services.withdrawal_reject(order_id=order_id, actor=actor_of(request), reason=form.reason())
+def _reject(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
+    services.withdrawal_reject(order_id=order_id, actor=actor, reason=form.reason())
     return _("Rejected: %(what)s. The money is back on the customer's balance.") % _named(order_id)
 
 
-def _note(request: HttpRequest, order_id: uuid.UUID) -> Any:
-    form = NoteForm(request.POST)
-    if not _valid(request, form):
-        return None
-    note_add(order_id=order_id, text=form.cleaned_data["text"], actor=actor_of(request))
+def _note(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
+    note_add(order_id=order_id, text=form.cleaned_data["text"], actor=actor)
     return _("The note is kept.")
 
 
-def _take(request: HttpRequest, order_id: uuid.UUID) -> Any:
-    services.withdrawal_take(order_id=order_id, actor=actor_of(request))
+def _take(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
+    del form
+    services.withdrawal_take(order_id=order_id, actor=actor)
     return _("It is yours now: the others see your name.")
 
 
-def _untake(request: HttpRequest, order_id: uuid.UUID) -> Any:
-    services.withdrawal_untake(order_id=order_id, actor=actor_of(request))
+def _untake(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
+    del form
+    services.withdrawal_untake(order_id=order_id, actor=actor)
     return _("It is back in the queue.")
 
 
-#: verb -> (permission, what runs)
-_ACTS: Final[dict[str, tuple[str, Callable[[HttpRequest, uuid.UUID], Any]]]] = {
-    "approve": (_APPROVE, _approve),
-    "reject": (_REJECT, _reject),
-    "note": (_NOTE, _note),
-    "take": (_APPROVE, _take),
-    "untake": (_APPROVE, _untake),
+#: verb -> (permission, what is asked, what runs)
+_ACTS: Final[dict[str, tuple[str, type[forms.Form], Callable[[Actor, uuid.UUID, Any], Any]]]] = {
+    "approve": (_APPROVE, ApproveForm, _approve),
+    "reject": (_REJECT, RejectForm, _reject),
+    "note": (_NOTE, NoteForm, _note),
+    "take": (_APPROVE, forms.Form, _take),
+    "untake": (_APPROVE, forms.Form, _untake),
 }
-
-
-def _valid(request: HttpRequest, form: forms.Form) -> bool:
-    for name, faults in form.errors.items():
-        messages.error(request, f"{form.fields[name].label}: {' '.join(faults)}")
-    return not form.errors
 
 
 def _named(order_id: uuid.UUID) -> dict[str, str]:

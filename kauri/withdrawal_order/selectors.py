@@ -128,17 +128,25 @@ def queue_state() -> QueueState:
     return QueueState(count=found["count"], oldest=found["oldest"], overdue=found["overdue"])
 
 
-def next_waiting(operator_id: int, but_not: uuid.UUID | None = None) -> uuid.UUID | None:
-    """The oldest withdrawal that this operator can decide on: not theirs, not taken, not voted on."""
+def next_waiting(operator_id: int, after: uuid.UUID | None = None) -> uuid.UUID | None:
+    """The next withdrawal that this operator can decide on: not theirs, not taken, not voted on.
+
+    The oldest one; with ``after``, the one that came after that order, and the oldest when it was
+    the last.
+    """
     waiting = (
         queue()
         .filter(Q(taken_by__isnull=True) | Q(taken_by_id=operator_id))
         .exclude(order__owner_id=operator_id)
         .exclude(votes__actor_kind="operator", votes__actor_id=str(operator_id))
+        .exclude(order__public_id=after)
+        .values_list("order__public_id", flat=True)
     )
-    if but_not is not None:
-        waiting = waiting.exclude(order__public_id=but_not)
-    return waiting.values_list("order__public_id", flat=True).first()
+    here = Approval.objects.filter(order__public_id=after).first() if after is not None else None
+    if here is None:
+        return waiting.first()
+    later = Q(created_at__gt=here.created_at) | Q(created_at=here.created_at, id__gt=here.pk)
+    return waiting.filter(later).first() or waiting.first()
 
 
 def waiting_approval(order_id: uuid.UUID) -> Approval | None:
@@ -181,6 +189,7 @@ def details() -> QuerySet[WithdrawalDetail]:
         "order__currency_in",
         "order__currency_out",
         "order__fee_currency",
+        "order__approval__taken_by",
         "network",
         "provider",
         "payout__provider",
@@ -192,9 +201,7 @@ def details() -> QuerySet[WithdrawalDetail]:
 def decision(detail: WithdrawalDetail) -> Decision:
     """The whole of one withdrawal (a row of :func:`details`). A constant number of queries."""
     order = detail.order
-    approval = (
-        Approval.objects.select_related("taken_by").prefetch_related("votes").filter(order=order).first()
-    )
+    approval: Approval | None = getattr(order, "approval", None)
     balances = {found.currency.pk: found for found in customer_balances(order.owner_id)}
     return Decision(
         detail=detail,

@@ -42,5 +42,12 @@
         for (const holder of document.querySelectorAll("[data-refresh]")) {
             window.setInterval(() => refresh(holder), Number(holder.dataset.every) * 1000);
         }
+        // Something on the page is being made: look again soon, unless somebody is typing.
+        if (document.querySelector("[data-busy]")) {
+            window.setInterval(() => {
+                const typing = document.activeElement?.matches("input, textarea, select");
+                if (!document.hidden && !typing && Date.now() - lastSeen < AWAY_AFTER) window.location.reload();
+            }, 4000);
+        }
     });
 })();

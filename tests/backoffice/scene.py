@@ -44,9 +44,9 @@ class Person:
     device: TOTPDevice
 
 
-def operator(role: str = "Treasury", email: str = "") -> Person:
+def operator(role: str = "Treasury", email: str = "", password: str | None = None) -> Person:
     user = User.objects.create_user(
-        email=email or f"{role.lower()}{next(_numbers)}@example.com", password=PASSWORD, is_staff=True
+        email=email or f"{role.lower()}{next(_numbers)}@example.com", password=password, is_staff=True
     )
     user.groups.add(Group.objects.get(name=role))
     return Person(user, TOTPDevice.objects.create(user=user, name="authenticator", confirmed=True))
@@ -70,7 +70,6 @@ def provider() -> Provider:
 def customer(email: str, *, balance: str = "0", level: int = 1, days: int = 90, **fields: Any) -> User:
     user = User.objects.create_user(
         email=email,
-        password=PASSWORD,
         verification_level=level,
         email_verified_at=fields.pop("email_verified_at", clock.now() - timedelta(days=days)),
         created_at=clock.now() - timedelta(days=days),

@@ -1,0 +1,48 @@
+"""Fixtures of the back office's tests: an operator at the desk, and a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.test import Client
+from django_otp import DEVICE_ID_SESSION_KEY
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.backoffice import scene
+
+_CHROMIUM = "/usr/bin/chromium"
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture
+def at_desk(house: None) -> Callable[..., Client]:
+    """A signed-in client of a role (or of a given operator), the second factor passed."""
+
+    def sign_in(role: str = "Treasury", person: scene.Person | None = None) -> Client:
+        who = person or scene.operator(role)
+        client = Client()
+        client.force_login(who.user)
+        session = client.session
+        session[DEVICE_ID_SESSION_KEY] = who.device.persistent_id
+        session.save()
+        client.person = who  # type: ignore[attr-defined]
+        return client
+
+    return sign_in
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_ARGUMENTS))
+        yield found
+        found.close()

@@ -1,0 +1,92 @@
+"""Every list and every page opens, for those who may, with as many queries for many rows as for few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from kauri.account.models import ApiKey
+from kauri.common.admin import page_url
+from kauri.core.models import Provider
+from kauri.payment_provider.models import ProviderBalanceSnapshot
+from kauri.report.models import ReportRun
+from kauri.wallet.models import DepositAddress
+from tests.backoffice import scene
+
+AtDesk = Callable[..., Client]
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def _name(model: type[Model]) -> str:
+    return model._meta.label
+
+
+def _fill(number: int) -> None:
+    """One row more of everything that is not there from the start."""
+    user = scene.customer(f"filled{number}@example.com", balance="20000")
+    order = scene.withdrawal(user, "1500")
+    scene.payout(order)
+    scene.payin()
+    scene.callback()
+    scene.delivery(user, order=order)
+    scene.house_lives()
+    provider = Provider.objects.get(code="usdt-node")
+    usdt = order.currency_out
+    ApiKey.objects.create(user=user, name="till", key=f"key{number}", secret="hidden", scopes=["read"])
+    ProviderBalanceSnapshot.objects.create(provider=provider, currency=usdt, amount=number)
+    DepositAddress.objects.create(
+        provider=provider,
+        network=usdt.networks.first(),
+        currency=usdt,
+        address=f"0x{number:040x}",
+        index=number,
+        user=user,
+    )
+    ReportRun.objects.create(
+        definition="balances_and_obligations", format="pdf", as_of=order.created_at, requested_by=user
+    )
+
+
+@pytest.fixture
+def auditor(at_desk: AtDesk) -> Client:
+    scene.provider()
+    _fill(1)
+    return at_desk("Auditor")
+
+
+def _queries(client: Client, url: str) -> tuple[int, str]:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        response = client.get(url)
+    assert response.status_code == 200, f"{url}: {response.status_code}"
+    return len(captured), response.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=_name)
+def test_list_costs_the_same_for_many_rows(model: type[Model], auditor: Client) -> None:
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    auditor.get(url)
+    few, _page = _queries(auditor, url)
+    for number in range(2, 5):
+        _fill(number)
+    many, _page = _queries(auditor, url)
+    assert many == few
+    assert many <= 16
+
+
+@pytest.mark.parametrize("model", MODELS, ids=_name)
+def test_a_row_has_its_page(model: type[Model], auditor: Client) -> None:
+    row = model._default_manager.order_by("-pk").first()
+    assert row is not None
+    count, page = _queries(auditor, page_url(row))
+    assert count <= 40
+    assert "hidden" not in page or model is not ApiKey
