@@ -161,7 +161,7 @@ def _chain_node(port: int) -> Member:
     log = places.LOGS / "anvil.log"
 
     def start() -> subprocess.Popen[bytes]:
-        return anvil.start(port, state=places.CHAIN_STATE, block_time=2, log=log)
+        return anvil.start(port, state=places.CHAIN_STATE, block_time=4, log=log)
 
     return Member("anvil", start, log, ready=lambda: not environment.is_free(port))
 

@@ -71,8 +71,9 @@ class GatewayConfig:
     """What an adapter is given: the provider's row, read and decrypted by the caller."""
 
     code: str
-    settings: Mapping[str, Any]
-    credentials: Mapping[str, str] = field(default_factory=dict)
+    # Neither is shown by repr(): both may hold secrets (an RPC address is often a key).
+    settings: Mapping[str, Any] = field(repr=False)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str = ""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from kauri.common import clock
+from kauri.common.errors import KauriError
 from kauri.common.locks import claim, lock
 from kauri.common.money import exact
 from kauri.core.models import Currency, Provider
@@ -281,8 +282,15 @@ def _mark_unknown(row: Payout, reason: str) -> None:
 def _record_cost(row: Payout, state: PayoutState) -> None:
     if state.cost is None or not state.cost_currency:
         return
-    currency = Currency.objects.get(code=state.cost_currency)
-    row.cost = exact(state.cost, currency.scale)
+    currency = Currency.objects.filter(code=state.cost_currency).first()
+    try:
+        row.cost = None if currency is None else exact(state.cost, currency.scale)
+    except KauriError:
+        row.cost = None
+    if row.cost is None:
+        # A cost that the books can't hold must not keep the payout from its end: people see it here.
+        row.answer = {**row.answer, "cost_not_booked": f"{state.cost} {state.cost_currency}"}
+        return
     row.cost_currency = currency
 
 
