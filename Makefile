@@ -1,7 +1,7 @@
 # Kauri: 'make run' starts a demo, 'make test' tests everything. Both set up what they need, on a fresh machine too.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench openapi stop demo-reset clean backup restore send-tokens totp lock
-export ARGS FILE TO AMOUNT
+.PHONY: help run test lint bench openapi stop demo-reset clean backup restore send-tokens totp lock ledger-check
+export ARGS FILE TO AMOUNT AS_OF
 
 # any Python from 3.9 on starts the set-up, which then finds or brings the one that Kauri runs on
 FIND_PYTHON = for p in python3 /usr/bin/python3 python3.13 python3.12; do \
@@ -19,11 +19,12 @@ openapi:  ## write the OpenAPI document anew
 stop:  ## stop a demo started elsewhere
 demo-reset:  ## forget the demo's data and start a new one
 backup:  ## save the database: make backup FILE=kauri.dump
+ledger-check:  ## prove the books now and print their totals (AS_OF=2026-01-31T00:00:00Z for another moment)
 restore:  ## put a saved database back: make restore FILE=kauri.dump
 send-tokens:  ## send test USDT on the demo's chain: make send-tokens TO=0x... AMOUNT=25
 totp:  ## one-time codes of the demo's operators, now
 lock:  ## resolve dependencies anew and pin them by hash
 clean:  ## remove everything that running made (.kauri, .venv, caches)
 
-run test lint bench openapi stop demo-reset backup restore send-tokens totp lock clean:
+run test lint bench openapi stop demo-reset backup restore send-tokens totp lock ledger-check clean:
 	@$(FIND_PYTHON); exec "$$p" -m compose.local $@

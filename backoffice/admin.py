@@ -1,6 +1,4 @@
-"""The person's one page, put together here: balances, orders, addresses and messages live in rooms
-that do not know each other.
-"""
+"""The person's one page and the roles: put together here, since they span rooms that do not know each other."""
 
 from __future__ import annotations
 
@@ -9,11 +7,14 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.auth.models import Group
+from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -42,6 +43,21 @@ from kauri.order_core.models import Order
 from kauri.wallet.models import DepositAddress
 
 _ROWS = 20
+#: Rights over the framework's own tables mean nothing here: only the house's acts are offered.
+_ROLE_APPS = (
+    "account",
+    "auth",
+    "balance",
+    "callbacks",
+    "core",
+    "deposit_order",
+    "notification",
+    "order_core",
+    "payment_provider",
+    "report",
+    "wallet",
+    "withdrawal_order",
+)
 
 
 @admin.register(User)
@@ -69,6 +85,12 @@ class CustomerAdmin(PersonAdmin):
         people = super().get_queryset(request)
         return people.prefetch_related("groups") if request.GET.get("who") == "operators" else people
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> User | None:
+        person = super().get_object(request, object_id, from_field)
+        # Tells the sidebar which of its two links this page belongs to.
+        request.shows_operator = person is not None and person.is_staff  # type: ignore[attr-defined]
+        return person
+
     def get_list_display(self, request: HttpRequest) -> Sequence[str]:
         if request.GET.get("who") == "operators":
             return ("email", "username", "roles", "state", "last_seen")
@@ -79,7 +101,7 @@ class CustomerAdmin(PersonAdmin):
         return self.OPERATOR_SETS if obj is not None and obj.is_staff else self.CUSTOMER_SETS
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
-        shown = [name for _title, options in self.get_fieldsets(request, obj) for name in options["fields"]]
+        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in shown if name != "groups"]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -214,3 +236,75 @@ def _audit_table(entries: Any) -> SafeString:
         ),
         _("Nothing on record yet."),
     )
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
+    """Roles: which acts each may do. Every change is audited."""
+
+    list_display = ("name", "size")
+    list_fullwidth = True
+    actions = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).prefetch_related("permissions")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        editable = obj is None or self.has_change_permission(request, obj)
+        return ((None, {"fields": ("name", "permissions" if editable else "acts")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Sequence[str]:
+        del request, obj
+        return ("acts",)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs["queryset"] = (
+            Permission.objects.filter(content_type__app_label__in=_ROLE_APPS)
+            .exclude(content_type__model__startswith="historical")
+            .select_related("content_type")
+        )
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    @display(description=_("permissions"))
+    def size(self, obj: Group) -> int:
+        return len(obj.permissions.all())
+
+    @display(description=_("permissions"))
+    def acts(self, obj: Group) -> SafeString:
+        rows = obj.permissions.select_related("content_type").order_by("content_type__app_label", "codename")
+        return table(
+            (_("Act"), _("Name")),
+            ((row.name, f"{row.content_type.app_label}.{row.codename}") for row in rows),
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        del request, obj
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Nobody widens a role that is their own: somebody else has to.
+        if obj is not None and obj in request.user.groups.all():
+            return False
+        return super().has_change_permission(request, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        group = form.instance
+        before = _permissions(group)
+        super().save_related(request, form, formsets, change)
+        audit(
+            actor_of(request),
+            "role_change" if change else "role_add",
+            object_type="role",
+            object_id=group.pk,
+            label=group.name,
+            before={"permissions": before},
+            after={"permissions": _permissions(group)},
+        )
+
+
+def _permissions(group: Group) -> list[str]:
+    rows = group.permissions.order_by("content_type__app_label", "codename")
+    return [f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")]

@@ -204,7 +204,8 @@ def _item(request: HttpRequest, screen: Screen, counts: dict[str, int]) -> dict[
     path, _mark, query = link.partition("?")
     here = request.path.startswith(path)
     if screen.model == "account.user":
-        here = here and (request.GET.get("who") == "operators") == bool(query)
+        operators = request.GET.get("who") == "operators" or getattr(request, "shows_operator", False)
+        here = here and operators == bool(query)
     item = {"title": screen.title, "icon": screen.icon, "link": link, "active": lambda _request: here}
     if counts.get(screen.work):
         item |= {"badge": counts[screen.work], "badge_variant": "danger", "badge_style": "solid"}

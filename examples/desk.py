@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ BROWSER_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+#: Seconds to look for a finished report.
+REPORT_LOOKS = 90
 
 
 class Desk:
@@ -65,26 +69,38 @@ class Desk:
         self.page.wait_for_load_state("load")
         self.picture("customer")
         self.page.get_by_role("link", name="Verify").first.click()
-        self.page.fill("[name=level]", str(level))
+        self.page.select_option("[name=level]", str(level))
         self.page.fill("[name=reason]", reason)
         self.picture("verify")
-        self.page.locator("form:has([name=reason]) [type=submit]").first.click()
-        self.page.wait_for_load_state("load")
+        self._submit("reason")
         self.picture("verified")
 
-    def download_report(self, definition: str, file_format: str) -> tuple[str, bytes]:
-        """Ask for a report, wait until a worker has made it, and download it; (as of, bytes)."""
+    def download_report(self, definition: str, file_format: str, as_of: datetime) -> bytes:
+        """Ask for a report, wait until a worker has made it, and download it."""
         self.open("/report/reportrun/")
-        self.page.get_by_test_id("new-report").click()
+        before = self.page.locator("#result_list tbody tr").count()
+        self.page.get_by_role("link", name="New report").first.click()
         self.page.select_option("[name=definition]", definition)
         self.page.select_option("[name=file_format]", file_format)
-        self.page.get_by_test_id("report-submit").click()
-        self.page.wait_for_selector("[data-testid=download]", timeout=90_000)
+        self.page.fill("[name=as_of]", as_of.strftime("%Y-%m-%dT%H:%M:%S"))
+        self.picture(f"report-ask-{file_format}")
+        self._submit("definition")
+        newest = self.page.locator("#result_list tbody tr").first
+        for _ in range(REPORT_LOOKS):
+            self.page.wait_for_timeout(1_000)
+            self.open("/report/reportrun/")
+            rows = self.page.locator("#result_list tbody tr").count()
+            if rows > before and newest.get_by_role("link", name="Download").count():
+                break
         self.picture(f"report-{file_format}")
-        as_of = self.page.get_by_test_id("as-of").get_attribute("datetime") or ""
         with self.page.expect_download() as waiting:
-            self.page.get_by_test_id("download").click()
-        return as_of, Path(waiting.value.path()).read_bytes()
+            newest.get_by_role("link", name="Download").click()
+        return Path(waiting.value.path()).read_bytes()
+
+    def _submit(self, field: str) -> None:
+        """Send the form that has ``field``; the page that follows is loaded."""
+        with self.page.expect_navigation():
+            self.page.locator(f"form:has([name={field}]) [type=submit]").first.click()
 
     def picture(self, name: str) -> None:
         if self.pictures is not None:

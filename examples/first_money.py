@@ -27,6 +27,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -270,13 +271,14 @@ def report(house: House, pictures: Path | None) -> None:
     say("8. The books")
     with desk(house.web, pictures) as window:
         window.sign_in(house.operators["Finance"])
-        as_of, workbook = window.download_report("balances_and_obligations", "xlsx")
-        _, pdf = window.download_report("balances_and_obligations", "pdf")
+        as_of = datetime.now(UTC).replace(microsecond=0)
+        workbook = window.download_report("balances_and_obligations", "xlsx", as_of)
+        pdf = window.download_report("balances_and_obligations", "pdf", as_of)
         check(not window.errors, "the pages have no console errors")
     check(pdf.startswith(b"%PDF-"), "the PDF opens")
     sheet = openpyxl.load_workbook(io.BytesIO(workbook)).worksheets[0]
     rows = {str(row[0]): row for row in sheet.iter_rows(min_row=5, values_only=True) if row[0]}
-    ledger = books(as_of)
+    ledger = books(as_of.isoformat())
     owed = {code: Decimal(str(row[3])) for code, row in rows.items()}
     have = {code: Decimal(str(row[4])) for code, row in rows.items()}
     check(owed == {c: Decimal(v) for c, v in ledger["obligations"].items()}, "its obligations are the ledger's")

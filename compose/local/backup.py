@@ -1,13 +1,16 @@
-"""``make backup FILE=…`` and ``make restore FILE=…``: the whole database, by PostgreSQL's own programs."""
+"""``make backup FILE=…``, ``make restore FILE=…`` and ``make ledger-check``: the whole database, saved, put back,
+and its books proven."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compose.local import demo, pg_binaries, places, postgres, secret_file, shell
+from compose.local import demo, environment, pg_binaries, places, postgres, secret_file, shell
 from compose.local.console import SetupError, say, step
 
 if TYPE_CHECKING:
@@ -53,6 +56,15 @@ def restore() -> int:
         "Restored. Run 'manage.py migrate' (make run does) if the backup is of an older version, and the ledger's self-check."
     )
     return 0
+
+
+def ledger_check() -> int:
+    """Prove the ledger of the database here; AS_OF names another moment for its totals."""
+    moment = os.environ.get("AS_OF", "")
+    with _database() as (_, url):
+        env = environment.demo(url, environment.Ports.chosen(), secret_file.load_or_make(places.SECRETS))
+        command = [sys.executable, "manage.py", "ledger_check", *(["--as-of", moment] if moment else [])]
+        return subprocess.run(command, cwd=places.ROOT, env=env, check=False).returncode
 
 
 def _file() -> Path:

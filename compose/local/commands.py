@@ -69,6 +69,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "demo-reset": demo_reset,
     "backup": backup.backup,
     "restore": backup.restore,
+    "ledger-check": backup.ledger_check,
     "send-tokens": send_tokens,
     "totp": demo_text.print_codes,
     "lock": lock.lock,

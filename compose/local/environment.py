@@ -16,6 +16,7 @@ OURS = (
     "FILE",
     "TO",
     "AMOUNT",
+    "AS_OF",
     "MAKEFLAGS",
     "MAKELEVEL",
     "MFLAGS",

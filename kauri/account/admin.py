@@ -119,19 +119,13 @@ class PersonAdmin(HouseAdmin):
 
     registered = when_column("created_at", _("registered"))
 
-    PROFILE: ClassVar[Sequence[str]] = (
-        "email",
-        "username",
-        "id_shown",
-        "state",
-        "account_type",
-        "group",
-        "language",
-        "email_confirmed",
-        "registered",
-        "last_seen",
+    PROFILE: ClassVar[Sequence[Any]] = (
+        ("email", "username"),
+        ("id_shown", "state"),
+        ("account_type", "group"),
+        ("email_confirmed", "registered"),
+        ("language", "has_webhook_secret"),
         "callback_url",
-        "has_webhook_secret",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:

@@ -11,11 +11,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
 
 from kauri.callbacks.models import InboundCallback
 from kauri.callbacks.services import callback_replay
 from kauri.common.admin import (
-    ConfirmForm,
     ReadOnlyAdmin,
     actor_of,
     attempt,
@@ -115,11 +115,11 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
             "description": _(
                 "It is read again as if it had just come. What already had its effect has no second one."
             ),
-            "form_class": ConfirmForm,
+            "form_class": BaseDialogForm,
             "form_submit_text": _("Replay"),
         },
     )
-    def replay(self, request: HttpRequest, form: ConfirmForm, object_id: str) -> HttpResponse:
+    def replay(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         del form
         callback = self.get_object(request, object_id)
         attempt(

@@ -201,6 +201,18 @@ def money_column(field: str, currency: str, title: object, *, sign: bool = False
     return column
 
 
+def bound_column(field: str, title: object) -> Column:
+    """A bound without a currency of its own."""
+
+    @display(description=title, ordering=field)
+    def column(self: Any, obj: Any) -> object:
+        del self
+        value = getattr(obj, field)
+        return EMPTY if value is None else digits(value)
+
+    return column
+
+
 def when_column(field: str, title: object) -> Column:
     @display(description=title, ordering=field)
     def column(self: Any, obj: Any) -> SafeString:
@@ -279,10 +291,6 @@ class ReasonForm(BaseDialogForm):
         max_length=300,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
     )
-
-
-class ConfirmForm(BaseDialogForm):
-    """A dialog that only asks "sure?"."""
 
 
 class MoneyInput(UnfoldAdminTextInputWidget):
@@ -388,8 +396,3 @@ def searched(term: str, kind: str) -> object | None:
     except ValueError:
         return None
     return str(value) if kind == "address" else value
-
-
-def shown_amount(value: Decimal | None) -> object:
-    """A bound without a currency of its own."""
-    return EMPTY if value is None else digits(value)

@@ -1,4 +1,4 @@
-"""Settings with author, reason and diff; the audit trail; signs of life; roles."""
+"""Settings with author, reason and diff; the audit trail; signs of life."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminNullBooleanSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from kauri.common.admin import (
     EMPTY,
@@ -51,6 +53,14 @@ class SettingsForm(forms.ModelForm):
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text=_("Kept in the history and in the audit with your name."),
     )
+
+
+class SaysNothingSelect(UnfoldAdminNullBooleanSelectWidget):
+    """A switch with a third state: a wider scope decides."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs)
+        self.choices = [("unknown", _("says nothing")), ("true", _("on")), ("false", _("off"))]
 
 
 class SettingsAdmin(HouseAdmin):
@@ -292,7 +302,7 @@ class SwitchAdmin(SettingsAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Append-only in the database, so there is nothing here but reading."""
 
-    list_display = ("when", "actor_label", "verb", "object_type", "about", "reason", "ip")
+    list_display = ("when", "who", "verb", "object_type", "about", "reason", "ip")
     list_display_links = ("when",)
     list_filter = (
         ("verb", FieldTextFilter),
@@ -309,11 +319,15 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("when", "actor_kind", "actor_label", "verb", "object_type", "object_id", "about")},
+            {"fields": ("when", "who", "verb", "object_type", "object_id", "about")},
         ),
         (None, {"fields": ("reason", "ip", "request_id", "difference")}),
     )
     when = when_column("at", _("when"))
+
+    @display(description=_("who"), ordering="actor_label")
+    def who(self, obj: AuditEntry) -> SafeString:
+        return format_html('{} <span class="k-none">{}</span>', obj.actor_label, obj.actor_kind)
 
     @display(description=_("object label"))
     def about(self, obj: AuditEntry) -> str:
@@ -341,51 +355,3 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
     @display(description=_("error"))
     def error_text(self, obj: ScheduleRun) -> SafeString:
         return raw(obj.error)
-
-
-admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Roles: which acts each may do. Every change is audited."""
-
-    list_display = ("name", "size")
-    list_fullwidth = True
-    actions = ()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return super().get_queryset(request).prefetch_related("permissions")
-
-    @display(description=_("permissions"))
-    def size(self, obj: Group) -> int:
-        return len(obj.permissions.all())
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        del request, obj
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Nobody widens a role that is their own: somebody else has to.
-        if obj is not None and obj in request.user.groups.all():
-            return False
-        return super().has_change_permission(request, obj)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        group = form.instance
-        before = _permissions(group)
-        super().save_related(request, form, formsets, change)
-        audit(
-            actor_of(request),
-            "role_change" if change else "role_add",
-            object_type="role",
-            object_id=group.pk,
-            label=group.name,
-            before={"permissions": before},
-            after={"permissions": _permissions(group)},
-        )
-
-
-def _permissions(group: Group) -> list[str]:
-    rows = group.permissions.order_by("content_type__app_label", "codename")
-    return [f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")]

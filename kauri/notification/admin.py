@@ -15,9 +15,9 @@ from django.utils.translation import ngettext
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
 
 from kauri.common.admin import (
-    ConfirmForm,
     ReadOnlyAdmin,
     actor_of,
     attempt,
@@ -146,11 +146,11 @@ class DeliveryAdmin(ReadOnlyAdmin):
         dialog={
             "title": _("Send again"),
             "description": _("The same body goes to the same receiver once more, with the same id."),
-            "form_class": ConfirmForm,
+            "form_class": BaseDialogForm,
             "form_submit_text": _("Send again"),
         },
     )
-    def send_again(self, request: HttpRequest, form: ConfirmForm, object_id: str) -> HttpResponse:
+    def send_again(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         del form
         delivery = self.get_object(request, object_id)
         attempt(

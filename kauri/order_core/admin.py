@@ -29,6 +29,7 @@ from kauri.common.admin import (
     attempt,
     back_to,
     badge,
+    bound_column,
     copyable,
     digits,
     label_column,
@@ -38,12 +39,11 @@ from kauri.common.admin import (
     page_url,
     raw,
     short,
-    shown_amount,
     table,
     when,
     when_column,
 )
-from kauri.core.admin import SettingsAdmin
+from kauri.core.admin import SaysNothingSelect, SettingsAdmin
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order, OrderNote, Policy, Transition
@@ -342,6 +342,10 @@ class PolicyAdmin(SettingsAdmin):
     list_select_related = ("currency", "user", "group")
     list_filter = (("operation", ChoicesDropdownFilter), ("currency", RelatedDropdownFilter))
     autocomplete_fields = ("user",)
+    least = bound_column("min_amount", _("minimum"))
+    greatest = bound_column("max_amount", _("maximum"))
+    a_day = bound_column("daily_amount", _("limit a day"))
+    approval = bound_column("approval_above", _("operator approval above"))
     fieldsets = (
         (_("Scope"), {"fields": ("operation", "currency", ("user", "group", "account_type"))}),
         (
@@ -361,6 +365,11 @@ class PolicyAdmin(SettingsAdmin):
         (None, {"fields": ("change_reason",)}),
     )
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "enabled":
+            kwargs["widget"] = SaysNothingSelect
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     @display(description=_("scope"))
     def scope(self, obj: Policy) -> object:
         return obj.user or obj.group or obj.get_account_type_display() or _("everyone")
@@ -374,22 +383,6 @@ class PolicyAdmin(SettingsAdmin):
             if obj.enabled
             else badge(_("off"), "bad")
         )
-
-    @display(description=_("minimum"))
-    def least(self, obj: Policy) -> object:
-        return shown_amount(obj.min_amount)
-
-    @display(description=_("maximum"))
-    def greatest(self, obj: Policy) -> object:
-        return shown_amount(obj.max_amount)
-
-    @display(description=_("limit a day"))
-    def a_day(self, obj: Policy) -> object:
-        return shown_amount(obj.daily_amount)
-
-    @display(description=_("operator approval above"))
-    def approval(self, obj: Policy) -> object:
-        return shown_amount(obj.approval_above)
 
     @display(description=_("fee"))
     def fee(self, obj: Policy) -> str:

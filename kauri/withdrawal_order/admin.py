@@ -43,6 +43,7 @@ from kauri.common.admin import (
 )
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
+from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
 from kauri.order_core.admin import (
     limit_rows,
@@ -296,14 +297,12 @@ def _note(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
     return _("The note is kept.")
 
 
-def _take(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    del form
+def _take(actor: Actor, order_id: uuid.UUID, _form: Any) -> Any:
     services.withdrawal_take(order_id=order_id, actor=actor)
     return _("It is yours now: the others see your name.")
 
 
-def _untake(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    del form
+def _untake(actor: Actor, order_id: uuid.UUID, _form: Any) -> Any:
     services.withdrawal_untake(order_id=order_id, actor=actor)
     return _("It is back in the queue.")
 
@@ -396,5 +395,6 @@ def _page(found: Decision) -> dict[str, Any]:
         "deliveries": deliveries_table(found.deliveries),
         "notes": notes_list(found.notes),
         "moves": moves_list(found.moves),
+        "audit_url": list_url(AuditEntry, object_type="order", q=order.public_id),
         "payout": payout_facts(detail.payout),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -14,14 +15,16 @@ from django.urls import reverse
 
 from kauri.account.models import ApiKey
 from kauri.common.admin import page_url
+from kauri.core.audit import audit
 from kauri.core.models import Provider
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
-from kauri.wallet.models import DepositAddress
+from kauri.wallet.models import DepositAddress, PaymentLink
 from tests.backoffice import scene
 
 AtDesk = Callable[..., Client]
 
+SECRET = "the-secret-of-the-till"
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
@@ -40,7 +43,7 @@ def _fill(number: int) -> None:
     scene.house_lives()
     provider = Provider.objects.get(code="usdt-node")
     usdt = order.currency_out
-    ApiKey.objects.create(user=user, name="till", key=f"key{number}", secret="hidden", scopes=["read"])
+    ApiKey.objects.create(user=user, name="till", key=f"key{number}", secret=SECRET, scopes=["read"])
     ProviderBalanceSnapshot.objects.create(provider=provider, currency=usdt, amount=number)
     DepositAddress.objects.create(
         provider=provider,
@@ -50,6 +53,8 @@ def _fill(number: int) -> None:
         index=number,
         user=user,
     )
+    PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
+    audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
     ReportRun.objects.create(
         definition="balances_and_obligations", format="pdf", as_of=order.created_at, requested_by=user
     )
@@ -63,10 +68,11 @@ def auditor(at_desk: AtDesk) -> Client:
 
 
 def _queries(client: Client, url: str) -> tuple[int, str]:
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         response = client.get(url)
+    if response.status_code == 302:
+        # An order's page leads a withdrawal on to its own.
+        return _queries(client, response.url)
     assert response.status_code == 200, f"{url}: {response.status_code}"
     return len(captured), response.content.decode()
 
@@ -89,4 +95,4 @@ def test_a_row_has_its_page(model: type[Model], auditor: Client) -> None:
     assert row is not None
     count, page = _queries(auditor, page_url(row))
     assert count <= 40
-    assert "hidden" not in page or model is not ApiKey
+    assert SECRET not in page
