@@ -26,8 +26,8 @@ from kauri.payment_provider.models import Payout
 from kauri.wallet.services import link_create
 from kauri.withdrawal_order import services as withdrawals
 
-DAYS: Final = 90
-CUSTOMERS: Final = 240
+#: New customers a day, on an average day.
+ARRIVALS: Final = 3
 #: currency -> (share of orders, smallest and usual amount)
 MONEY: Final = {
     "UAH": (0.45, 200, 9_000),
@@ -54,6 +54,7 @@ class Story:
 
     start: datetime
     end: datetime
+    days: int
     sandbox: Provider
     chain: DemoChain
     operators: dict[str, User]
@@ -64,7 +65,7 @@ class Story:
 
     def tell(self) -> None:
         """Go through the days; within a day in the order of the clock."""
-        for day in range(DAYS):
+        for day in range(self.days):
             morning = self.start + timedelta(days=day)
             for moment, act in sorted(self._plan(day, morning), key=lambda item: item[0]):
                 if moment < self.end:
@@ -74,9 +75,9 @@ class Story:
 
     def _plan(self, day: int, morning: datetime) -> list[tuple[datetime, Callable[[], None]]]:
         # Growth over the months, and quiet week-ends.
-        pace = (0.5 + day / DAYS) * (0.6 if morning.weekday() >= 5 else 1.0)  # noqa: PLR2004 - Saturday
+        pace = (0.5 + day / self.days) * (0.6 if morning.weekday() >= 5 else 1.0)  # noqa: PLR2004 - Saturday
         acts: list[tuple[datetime, Callable[[], None]]] = [
-            (self._hour(morning), self._arrival) for _ in range(max(1, round(CUSTOMERS / DAYS * pace)))
+            (self._hour(morning), self._arrival) for _ in range(max(1, round(ARRIVALS * pace)))
         ]
         acts += [(self._hour(morning), self._deposit) for _ in range(round(12 * pace) + 1)]
         acts += [(self._hour(morning), self._withdrawal) for _ in range(round(11 * pace))]

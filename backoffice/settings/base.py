@@ -211,7 +211,8 @@ _CLUSTER = {
     "max_attempts": 1,
     "catch_up": False,
     "poll": 0.5,
-    "recycle": 500,
+    # Never by count: the watch (manage.py worker) takes a vanished process for a killed one.
+    "recycle": 1_000_000_000,
     "bulk": 1,
     "orm": "default",
     "label": "Tasks",

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     sign_in_tries_per_address: int = Field(
         50, ge=1, description="Failed sign-ins per network address in 15 minutes."
     )
+    demo_days: int = Field(90, ge=1, le=365, description="Days of history that the demo is given.")
     metrics_token: str = Field("", description="Bearer token for /metrics; empty: /metrics answers 404.")
     body_limit: int = Field(262_144, ge=1024, description="Largest API request body, bytes.")
     callback_body_limit: int = Field(1_048_576, ge=1024, description="Largest callback body, bytes.")

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from backoffice.demo import ledger_clock, people, providers
 from backoffice.demo.chain import DemoChain
-from backoffice.demo.history import DAYS, Story
+from backoffice.demo.history import Story
 from kauri.account.models import User
 from kauri.common import clock
 from kauri.common.tasks import forget_queued
@@ -35,9 +35,9 @@ class Command(BaseCommand):
             _refresh()
             return
         with transaction.atomic():
-            known = providers.chain()
+            known, days = providers.chain(), settings.KAURI.demo_days
             end = clock.now() - timedelta(minutes=2)
-            start = (end - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+            start = (end - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
             with ledger_clock.replaced():
                 with ledger_clock.at(start):
                     operators = people.operators()
@@ -47,7 +47,7 @@ class Command(BaseCommand):
                     providers.open_books(sandbox, {c: Decimal(a) for c, a in providers.SANDBOX_FLOAT.items()})
                     customer = people.show_customer()
                 staff = {operator.role: operator.user for operator in operators}
-                Story(start=start, end=end, sandbox=sandbox, chain=chain, operators=staff).tell()
+                Story(start=start, end=end, days=days, sandbox=sandbox, chain=chain, operators=staff).tell()
                 # What the history would have told the outside was told long ago.
                 OutboxEvent.objects.filter(dispatched_at__isnull=True).update(dispatched_at=end)
                 forget_queued()

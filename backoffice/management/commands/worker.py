@@ -1,8 +1,9 @@
-"""``manage.py worker CLUSTER``: runs one task cluster and replaces it when it falls silent.
+"""``manage.py worker CLUSTER``: runs one task cluster and replaces it when something in it dies or falls silent.
 
-A killed idle worker can stall its whole cluster, and a killed main process leaves orphans that go
-on working. So the cluster lives in a process group of its own, is watched by its heartbeat (a task
-that it must run itself), and is killed as a group and started again when it goes quiet.
+A killed idle worker can stall its whole cluster for ever, and a killed main process leaves orphans
+that go on working. So the cluster lives in a process group of its own. When a process of the group
+vanishes, or the group gives no sign of life (a task that it must run itself), all of it is killed
+and started again; the business rows say what was under way, and the sweepers enqueue it anew.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -29,7 +32,9 @@ from kauri.core.models import ScheduleRun
 logger = logging.getLogger(__name__)
 
 #: Longest a stopping cluster may take to finish what it holds, in seconds.
-GRACE = 60
+GRACE: Final = 60
+#: A starting cluster's processes come and go; after this they stay.
+SETTLED: Final = timedelta(seconds=8)
 
 
 class Command(BaseCommand):
@@ -42,42 +47,81 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args
-        cluster = str(options["cluster"])
-        if cluster not in settings.KAURI.cluster_names():
+        name = str(options["cluster"])
+        if name not in settings.KAURI.cluster_names():
             raise CommandError(
                 f"no such cluster; KAURI_CLUSTERS names {', '.join(settings.KAURI.cluster_names())}"
             )
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        child, started = _start(cluster), clock.now()
-        while not stop.wait(2.0):
-            if child.poll() is not None or _is_silent(cluster, started):
-                logger.warning("cluster %s stopped working; starting it again", cluster)
-                _kill(child)
-                child, started = _start(cluster), clock.now()
-        child.send_signal(signal.SIGTERM)
+        cluster = Cluster(name)
+        while not stop.wait(1.0):
+            fault = cluster.fault()
+            if fault:
+                logger.warning("cluster %s: %s; starting it again", name, fault)
+                cluster.kill()
+                cluster = Cluster(name)
+        cluster.stop()
+
+
+@dataclass
+class Cluster:
+    """One running cluster: its process group and when it was started."""
+
+    name: str
+    started: datetime = field(default_factory=clock.now)
+    members: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        environment = {**os.environ, "Q_CLUSTER_NAME": self.name}
+        self.main = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, str(ROOT / "manage.py"), "qcluster"], env=environment, start_new_session=True
+        )
+
+    def fault(self) -> str:
+        """What is wrong with the cluster, in words; '' while all is well."""
+        if self.main.poll() is not None:
+            return "its main process ended"
+        if clock.now() - self.started < SETTLED:
+            return ""
+        present = processes_of(self.main.pid)
+        vanished = self.members - present
+        self.members |= present
+        if vanished:
+            return f"process {min(vanished)} vanished"
+        return "no sign of life" if is_silent(self.name, self.started) else ""
+
+    def stop(self) -> None:
+        """Let it finish what it holds, for a while; then end the group."""
+        self.main.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(GRACE)
-        _kill(child)
+            self.main.wait(GRACE)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the whole group: workers outlive a killed main process otherwise."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.main.pid, signal.SIGKILL)
+        self.main.wait()
 
 
-def _start(cluster: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "Q_CLUSTER_NAME": cluster}
-    return subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, str(ROOT / "manage.py"), "qcluster"], env=environment, start_new_session=True
-    )
+def processes_of(group: int) -> set[int]:
+    """The living processes of a process group, zombies left out."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            # After the command's name in parentheses: state, parent, process group.
+            state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(process_group) == group and state not in {"Z", "X"}:
+                found.add(int(entry.name))
+    return found
 
 
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the whole group: workers outlive a killed main process otherwise."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-def _is_silent(cluster: str, started: datetime) -> bool:
-    """Asked for a sign of life long ago, by this cluster's own time, and none has come."""
+def is_silent(cluster: str, started: datetime) -> bool:
+    """Asked for a sign of life long ago, and none has come."""
     now = clock.now()
     if now - started < HEARTBEAT_STALE:
         return False

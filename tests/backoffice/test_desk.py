@@ -1,0 +1,161 @@
+"""The desk: numbers that lead to their rows, for those who may see them, in few queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.backoffice import scene
+
+AtDesk = Callable[..., Client]
+
+
+@pytest.fixture
+def busy(house: None) -> None:
+    """One of each kind of work, one of them overdue."""
+    scene.provider()
+    anna = scene.customer("anna@example.com", balance="20000", days=2)
+    late = scene.withdrawal(anna, "12500")
+    scene.age_approval(late, 47)
+    scene.withdrawal(scene.customer("bohdan@example.com", balance="9000"), "2000")
+    scene.payout(late)
+    scene.payin()
+    scene.payin("alarm")
+    scene.payin("credited")
+    scene.callback()
+    scene.callback("processed")
+    scene.delivery(anna)
+    scene.house_lives()
+
+
+def counts(page: str) -> list[int]:
+    return [int(found) for found in re.findall(r'data-testid="count">(\d+)<', page)]
+
+
+@pytest.mark.usefixtures("busy")
+def test_work_comes_first_and_counts(at_desk: AtDesk) -> None:
+    page = at_desk("Senior").get(reverse("admin:index")).content.decode()
+    assert counts(page) == [2, 1, 2, 1, 1]
+    assert "1 wait longer than 30 minutes" in page
+    assert 'data-testid="next"' in page
+    assert "every law holds" in page
+    assert "100.0 %" in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_every_number_leads_to_its_rows(at_desk: AtDesk) -> None:
+    client = at_desk("Senior")
+    page = client.get(reverse("admin:index")).content.decode()
+    found = re.findall(r'class="k-card-count" href="([^"]+)" data-testid="count">(\d+)<', page)
+    assert len(found) == 5
+    for url, count in found:
+        rows = client.get(url.replace("&amp;", "&")).content.decode()
+        assert rows.count('<tr class="data-row') == int(count), url
+    for url in re.findall(r'class="k-sum" href="([^"]+)"', page) + re.findall(
+        r'k-dot[^>]*></span><a href="([^"]+)"', page
+    ):
+        assert client.get(url.replace("&amp;", "&")).status_code == 200
+
+
+@pytest.mark.usefixtures("house")
+def test_an_empty_house_says_so(at_desk: AtDesk) -> None:
+    page = at_desk("Senior").get(reverse("admin:index")).content.decode()
+    assert counts(page) == [0, 0, 0, 0, 0]
+    assert "Nobody waits for a decision." in page
+    assert "Nothing is owed and nothing is held yet." in page
+    assert "no worker has ever reported" in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_cards_only_of_what_may_be_seen(at_desk: AtDesk) -> None:
+    page = at_desk("Finance").get(reverse("admin:index")).content.decode()
+    assert "Dead webhooks" not in page
+    assert "Callbacks that failed" not in page
+    assert "Coverage" in page
+    assert 'data-testid="next"' not in page
+    page = at_desk("Support").get(reverse("admin:index")).content.decode()
+    assert "Coverage" not in page
+    assert "Dead webhooks" in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_the_desk_costs_the_same_when_it_is_busy(at_desk: AtDesk) -> None:
+    client = at_desk("Senior")
+    client.get(reverse("admin:index"))
+    with CaptureQueriesContext(connection) as few:
+        client.get(reverse("admin:index"))
+    for number in range(3):
+        user = scene.customer(f"more{number}@example.com", balance="9000")
+        scene.payout(scene.withdrawal(user, "3000"))
+        scene.payin()
+        scene.callback()
+        scene.delivery(user)
+    with CaptureQueriesContext(connection) as many:
+        client.get(reverse("admin:index"))
+    assert len(many) == len(few)
+    assert len(many) <= 25
+
+
+@pytest.mark.usefixtures("busy")
+def test_the_figures_refresh_without_the_page(at_desk: AtDesk) -> None:
+    client = at_desk("Senior")
+    part = client.get(reverse("admin:desk")).content.decode()
+    assert "<html" not in part
+    assert counts(part) == [2, 1, 2, 1, 1]
+    assert f'data-refresh="{reverse("admin:desk")}"' in client.get(reverse("admin:index")).content.decode()
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_is_silent_or_broken_is_red(at_desk: AtDesk) -> None:
+    from datetime import timedelta
+
+    from kauri.balance.models import SelfCheck
+    from kauri.common import clock
+    from kauri.core.models import Heartbeat, Provider, ScheduleRun
+
+    now = clock.now()
+    Heartbeat.objects.filter(cluster="money").update(at=now - timedelta(minutes=10))
+    Provider.objects.filter(code="usdt-node").update(health="bad", health_detail="the head is old")
+    ScheduleRun.objects.filter(name="payouts_sweep").update(error="boom")
+    SelfCheck.objects.create(started_at=now, finished_at=now, is_clean=False, findings=[{"law": "x"}])
+    page = at_desk("Senior").get(reverse("admin:index")).content.decode()
+    assert page.count('class="k-dot k-bad"') == 4
+    for said in ("the head is old", "boom", "1 laws broken"):
+        assert said in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_the_sidebar_shows_what_waits_to_those_who_may(at_desk: AtDesk) -> None:
+    page = at_desk("Treasury").get(reverse("admin:index")).content.decode()
+    assert page.count("sidebar-badge") == 4
+    assert reverse("admin:core_auditentry_changelist") not in page
+    page = at_desk("Auditor").get(reverse("admin:index")).content.decode()
+    assert reverse("admin:core_auditentry_changelist") in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_the_palette_finds_by_exact_id(at_desk: AtDesk) -> None:
+    from kauri.order_core.models import Order
+    from kauri.payment_provider.models import Payin
+
+    client = at_desk("Support")
+    order, payin = Order.objects.first(), Payin.objects.first()
+    search = reverse("admin:search")
+    for term, path in (
+        (str(order.public_id), str(order.public_id)),
+        (order.external_id, str(order.public_id)),
+        (scene.DESTINATION, str(order.public_id)),
+        ("Anna@Example.com", "/account/user/"),
+        (payin.transaction, str(payin.public_id)),
+        ("callbacks", "/callbacks/inboundcallback/"),
+    ):
+        assert path in client.get(search, {"s": term}).content.decode(), term
+    operator = client.person.user.email
+    assert "/account/user/" not in client.get(search, {"s": operator}).content.decode()
+    assert "Nothing matched" in client.get(search, {"s": "0xdoesnotexist"}).content.decode()
