@@ -73,10 +73,12 @@ def operator(house: None) -> Callable[..., Actor]:
 def drain(db: None) -> Callable[..., int]:
     """Runs what is queued, as workers would, until nothing is left; returns how many tasks ran.
 
+    ``times=2`` delivers every task twice.
+
     The queue and the tasks are the real ones; only the worker processes are not.
     """
 
-    def run(limit: int = 200) -> int:
+    def run(limit: int = 200, *, times: int = 1) -> int:
         ran = 0
         while ran < limit:
             row = OrmQ.objects.order_by("id").first()
@@ -84,7 +86,8 @@ def drain(db: None) -> Callable[..., int]:
                 return ran
             task = row.task
             row.delete()
-            import_string(task["func"])(*task["args"])
+            for _ in range(times):
+                import_string(task["func"])(*task["args"])
             ran += 1
         raise AssertionError("the queue does not come to rest")
 

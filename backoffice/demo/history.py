@@ -79,8 +79,8 @@ class Story:
         acts: list[tuple[datetime, Callable[[], None]]] = [
             (self._hour(morning), self._arrival) for _ in range(max(1, round(ARRIVALS * pace)))
         ]
-        acts += [(self._hour(morning), self._deposit) for _ in range(round(12 * pace) + 1)]
-        acts += [(self._hour(morning), self._withdrawal) for _ in range(round(11 * pace))]
+        acts += [(self._hour(morning), self._deposit) for _ in range(round(15 * pace) + 1)]
+        acts += [(self._hour(morning), self._withdrawal) for _ in range(round(14 * pace))]
         return acts
 
     def _hour(self, morning: datetime) -> datetime:

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -41,7 +41,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
-from kauri.core.admin import SettingsAdmin
+from kauri.core.admin import PeriodFilter, SettingsAdmin
 
 LEVELS = (
     (0, _("Level 0 – not verified")),
@@ -110,7 +110,7 @@ class PersonAdmin(HouseAdmin):
         "is_active",
         ("account_type", ChoicesDropdownFilter),
         ("group", RelatedDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {"email": "lower", "public_id": "uuid", "username": "text"}
     search_fields = ("email",)
@@ -335,7 +335,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
     list_display = ("seen", "email", "door", "result", "ip", "user_agent")
-    list_filter = (("door", ChoicesDropdownFilter), "succeeded", ("at", RangeDateTimeFilter))
+    list_filter = (("door", ChoicesDropdownFilter), "succeeded", ("at", PeriodFilter))
     exact_search: ClassVar[dict[str, str]] = {"email": "lower", "ip": "address"}
     search_help_text = _("An e-mail or a network address, exactly")
     fields = ("seen", "email", "user", "door", "result", "ip", "user_agent")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
 from kauri.balance.models import Entry, Hold, LedgerAccount, SelfCheck, Transfer
@@ -31,6 +31,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.core.admin import PeriodFilter
 
 _ROWS = 50
 
@@ -156,7 +157,7 @@ class EntryInline(TabularInline):
 class TransferAdmin(ReadOnlyAdmin):
     list_display = ("number", "kind", "order", "actor", "reference", "posted")
     list_display_links = ("number", "kind")
-    list_filter = (("kind", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("kind", ChoicesDropdownFilter), ("created_at", PeriodFilter))
     exact_search: ClassVar[dict[str, str]] = {"order_id": "uuid", "key": "uuid", "id": "int"}
     search_help_text = _("An order id, a key or a transfer's number, exactly")
     public_lookup = "key"
@@ -182,7 +183,7 @@ class EntryAdmin(ReadOnlyAdmin):
         "account__customer",
         "account__provider",
     )
-    list_filter = (("currency", RelatedDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("currency", RelatedDropdownFilter), ("created_at", PeriodFilter))
     exact_search: ClassVar[dict[str, str]] = {
         "transfer__order_id": "uuid",
         "account__customer__email": "lower",
@@ -215,7 +216,7 @@ class HoldAdmin(ReadOnlyAdmin):
     list_display = ("order", "customer", "amount_shown", "taken", "given_back", "still_open", "made")
     list_display_links = None
     list_select_related = ("customer", "currency")
-    list_filter = (("currency", RelatedDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("currency", RelatedDropdownFilter), ("created_at", PeriodFilter))
     exact_search: ClassVar[dict[str, str]] = {"order_id": "uuid", "customer__email": "lower"}
     search_help_text = _("An order id or a customer's e-mail, exactly")
     fields = ("order", "customer", "amount_shown", "taken", "given_back", "still_open", "made")

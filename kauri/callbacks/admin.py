@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
@@ -28,6 +28,7 @@ from kauri.common.admin import (
     table,
     when_column,
 )
+from kauri.core.admin import PeriodFilter
 
 STATE_TONES: Final[dict[str, str]] = {
     "stored": "info",
@@ -48,7 +49,7 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("provider_code", FieldTextFilter),
-        ("received_at", RangeDateTimeFilter),
+        ("received_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {"public_id": "uuid", "order_id": "uuid"}
     search_help_text = _("A callback's id or an order id, exactly")

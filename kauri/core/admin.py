@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -41,6 +43,26 @@ from kauri.core.audit import audit
 from kauri.core.models import AuditEntry, Currency, Heartbeat, Network, Pair, Provider, ScheduleRun, Switch
 
 _HISTORY_SHOWN = 100
+
+
+class PeriodFilter(RangeDateTimeFilter):
+    """From and till, in UTC; a day alone means the whole of it."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        del request
+        bounds = {
+            f"{self.parameter_name}__gte": self._moment("from", "00:00:00"),
+            f"{self.parameter_name}__lte": self._moment("to", "23:59:59.999999"),
+        }
+        return queryset.filter(**{name: moment for name, moment in bounds.items() if moment is not None})
+
+    def _moment(self, side: str, unsaid: str) -> datetime | None:
+        day = self.used_parameters.get(f"{self.parameter_name}_{side}_0")
+        clock_time = self.used_parameters.get(f"{self.parameter_name}_{side}_1") or unsaid
+        try:
+            return datetime.fromisoformat(f"{day}T{clock_time}").replace(tzinfo=UTC) if day else None
+        except ValueError:
+            raise IncorrectLookupParameters(f"{day} {clock_time}") from None
 
 
 class SettingsForm(forms.ModelForm):
@@ -307,7 +329,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_filter = (
         ("verb", FieldTextFilter),
         ("object_type", FieldTextFilter),
-        ("at", RangeDateTimeFilter),
+        ("at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "object_id": "text",

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
@@ -35,6 +35,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.errors import KauriError
+from kauri.core.admin import PeriodFilter
 from kauri.notification.models import Delivery, DeliveryAttempt
 from kauri.notification.services import delivery_redeliver
 
@@ -80,7 +81,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("channel", ChoicesDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "subject_id": "uuid",

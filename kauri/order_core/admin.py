@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -43,7 +43,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
-from kauri.core.admin import SaysNothingSelect, SettingsAdmin
+from kauri.core.admin import PeriodFilter, SaysNothingSelect, SettingsAdmin
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order, OrderNote, Policy, Transition
@@ -176,7 +176,7 @@ class OrderAdmin(ReadOnlyAdmin):
         ("currency_in", RelatedDropdownFilter),
         ("currency_out", RelatedDropdownFilter),
         ("source", ChoicesDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "public_id": "uuid",

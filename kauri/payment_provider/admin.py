@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
 from kauri.common.admin import (
@@ -25,6 +25,7 @@ from kauri.common.admin import (
     short,
     when_column,
 )
+from kauri.core.admin import PeriodFilter
 from kauri.payment_provider.models import Payin, Payout, ProviderBalanceSnapshot
 
 PAYIN_TONES: Final[dict[str, str]] = {
@@ -53,7 +54,7 @@ class PayinAdmin(ReadOnlyAdmin):
         ("state", ChoicesDropdownFilter),
         ("currency", RelatedDropdownFilter),
         ("provider", RelatedDropdownFilter),
-        ("seen_at", RangeDateTimeFilter),
+        ("seen_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "transaction": "text",
@@ -116,7 +117,7 @@ class PayoutAdmin(ReadOnlyAdmin):
         ("state", ChoicesDropdownFilter),
         ("currency", RelatedDropdownFilter),
         ("provider", RelatedDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "provider_reference": "text",

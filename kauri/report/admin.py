@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -38,6 +38,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.errors import LANGUAGES, KauriError
+from kauri.core.admin import PeriodFilter
 from kauri.report.definitions import DEFINITIONS
 from kauri.report.models import ReportRun
 from kauri.report.services import report_open, report_request
@@ -88,7 +89,7 @@ class ReportRunAdmin(ReadOnlyAdmin):
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("format", ChoicesDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {"public_id": "uuid", "requested_by__email": "lower"}
     search_help_text = _("A report's id or the e-mail of who asked for it, exactly")

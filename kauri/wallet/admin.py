@@ -10,10 +10,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from kauri.common.admin import EMPTY, ReadOnlyAdmin, copyable, money, page_link, short, when_column
+from kauri.core.admin import PeriodFilter
 from kauri.wallet.models import DepositAddress, PaymentLink
 
 
@@ -37,7 +38,7 @@ class DepositAddressAdmin(ReadOnlyAdmin):
     list_display = ("address_short", "network", "currency", "customer", "external_id", "given", "provider")
     list_display_links = None
     list_select_related = ("user", "network", "currency", "provider")
-    list_filter = (GivenFilter, ("network", RelatedDropdownFilter), ("assigned_at", RangeDateTimeFilter))
+    list_filter = (GivenFilter, ("network", RelatedDropdownFilter), ("assigned_at", PeriodFilter))
     exact_search: ClassVar[dict[str, str]] = {
         "address": "text",
         "user__email": "lower",
@@ -77,7 +78,7 @@ class DepositAddressAdmin(ReadOnlyAdmin):
 class PaymentLinkAdmin(ReadOnlyAdmin):
     list_display = ("made", "customer", "amount_shown", "provider", "external_id", "provider_reference")
     list_select_related = ("user", "currency", "provider")
-    list_filter = (("provider", RelatedDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("provider", RelatedDropdownFilter), ("created_at", PeriodFilter))
     exact_search: ClassVar[dict[str, str]] = {
         "public_id": "uuid",
         "user__email": "lower",

@@ -17,7 +17,7 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
-from unfold.contrib.filters.admin import RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
@@ -43,6 +43,7 @@ from kauri.common.admin import (
 )
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
+from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
 from kauri.order_core.admin import (
@@ -136,7 +137,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         QueueFilter,
         ("order__currency_out", RelatedDropdownFilter),
         ("provider", RelatedDropdownFilter),
-        ("order__created_at", RangeDateTimeFilter),
+        ("order__created_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "order__public_id": "uuid",
@@ -359,6 +360,7 @@ def _page(found: Decision) -> dict[str, Any]:
     sent, given = order.currency_out, order.currency_in
     balance = found.balance
     return {
+        "found": found,
         "order": order,
         "detail": detail,
         "owner": order.owner,
@@ -367,14 +369,12 @@ def _page(found: Decision) -> dict[str, Any]:
         "rules": [
             {**rule, "title": rule_text(rule)} for rule in (found.approval.rules if found.approval else [])
         ],
-        "votes": found.votes,
         "needed": found.approval.needed if found.approval else 0,
         "waits": age(found.approval.created_at) if found.approval else "",
         "sent": money(order.amount_out, sent),
         "fee": money(order.fee, order.fee_currency),
         "given": money(order.amount_in, given),
         "destination": copyable(detail.destination),
-        "known": known,
         "first_used": when(known.first_used),
         "last_used": when(known.last_used),
         "others": [(page_link(user), times) for user, times in known.others],
@@ -386,7 +386,6 @@ def _page(found: Decision) -> dict[str, Any]:
         "level": level_badge(order.owner),
         "registered": when(order.owner.created_at),
         "created": when(order.created_at),
-        "origin": found.origin,
         "decisions": decisions_table(found.verifications),
         "sign_ins": sign_ins_table(found.origin.sign_ins),
         "last_orders": orders_table(found.last_orders),

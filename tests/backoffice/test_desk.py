@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -11,6 +12,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from kauri.balance.models import SelfCheck
+from kauri.common import clock
+from kauri.core.models import Heartbeat, Provider, ScheduleRun
+from kauri.order_core.models import Order
+from kauri.payment_provider.models import Payin
 from tests.backoffice import scene
 
 AtDesk = Callable[..., Client]
@@ -113,12 +119,6 @@ def test_the_figures_refresh_without_the_page(at_desk: AtDesk) -> None:
 
 @pytest.mark.usefixtures("busy")
 def test_what_is_silent_or_broken_is_red(at_desk: AtDesk) -> None:
-    from datetime import timedelta
-
-    from kauri.balance.models import SelfCheck
-    from kauri.common import clock
-    from kauri.core.models import Heartbeat, Provider, ScheduleRun
-
     now = clock.now()
     Heartbeat.objects.filter(cluster="money").update(at=now - timedelta(minutes=10))
     Provider.objects.filter(code="usdt-node").update(health="bad", health_detail="the head is old")
@@ -133,7 +133,9 @@ def test_what_is_silent_or_broken_is_red(at_desk: AtDesk) -> None:
 @pytest.mark.usefixtures("busy")
 def test_the_sidebar_shows_what_waits_to_those_who_may(at_desk: AtDesk) -> None:
     page = at_desk("Treasury").get(reverse("admin:index")).content.decode()
-    assert page.count("sidebar-badge") == 4
+    assert page.count("sidebar-badge") == 5
+    page = at_desk("Finance").get(reverse("admin:index")).content.decode()
+    assert page.count("sidebar-badge") == 3
     assert reverse("admin:core_auditentry_changelist") not in page
     page = at_desk("Auditor").get(reverse("admin:index")).content.decode()
     assert reverse("admin:core_auditentry_changelist") in page
@@ -141,9 +143,6 @@ def test_the_sidebar_shows_what_waits_to_those_who_may(at_desk: AtDesk) -> None:
 
 @pytest.mark.usefixtures("busy")
 def test_the_palette_finds_by_exact_id(at_desk: AtDesk) -> None:
-    from kauri.order_core.models import Order
-    from kauri.payment_provider.models import Payin
-
     client = at_desk("Support")
     order, payin = Order.objects.first(), Payin.objects.first()
     search = reverse("admin:search")

@@ -1,0 +1,308 @@
+"""Dialogs and settings: a right, a POST, a reason; a service does it, and the record says who."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+from django_q.models import OrmQ
+
+from kauri.account.admin import LEVELS
+from kauri.account.models import User
+from kauri.account.services import MAX_LEVEL
+from kauri.callbacks.models import InboundCallback
+from kauri.common.admin import page_url
+from kauri.core.models import AuditEntry, Currency, Provider, Switch
+from kauri.notification.models import Delivery
+from kauri.order_core.models import Policy
+from kauri.report.models import ReportRun
+from tests.backoffice import scene
+
+pytestmark = pytest.mark.usefixtures("house")
+
+AtDesk = Callable[..., Client]
+#: What the dialog's own form adds to say that it was sent.
+SENT = {"_form_submitted": "True"}
+
+
+def dialog(name: str, *args: object) -> str:
+    return reverse(f"admin:{name}", args=args)
+
+
+def test_levels_offered_are_the_services_own() -> None:
+    assert [level for level, _title in LEVELS] == list(range(MAX_LEVEL + 1))
+
+
+def test_every_act_on_a_page_is_a_dialog() -> None:
+    """Unfold runs a plain action on GET, without a token: none may exist."""
+    for model, model_admin in admin.site._registry.items():
+        names = (
+            *model_admin.actions_list,
+            *model_admin.actions_row,
+            *model_admin.actions_detail,
+            *model_admin.actions_submit_line,
+        )
+        for name in names:
+            method = getattr(model_admin, name)
+            assert getattr(method, "dialog", None), f"{model._meta.label}.{name}"
+            assert method.allowed_permissions, f"{model._meta.label}.{name}"
+            assert not any("." in rule for rule in method.allowed_permissions)
+
+
+def test_nothing_is_deleted_from_the_back_office(at_desk: AtDesk) -> None:
+    client = at_desk()
+    client.person.user.is_superuser = True
+    client.person.user.save()
+    customer = scene.customer("anna@example.com")
+    url = reverse("admin:account_user_delete", args=(customer.public_id,))
+    assert client.post(url, {"post": "yes"}).status_code == 403
+    assert User.objects.filter(pk=customer.pk).exists()
+    page = client.get(reverse("admin:account_user_changelist")).content.decode()
+    assert "delete_selected" not in page
+
+
+def test_verify_sets_the_level_and_keeps_the_reason(at_desk: AtDesk) -> None:
+    client, customer = at_desk("Compliance"), scene.customer("anna@example.com", level=1)
+    url = dialog("account_user_verify", customer.public_id)
+    assert "Set the verification level" in client.get(url).content.decode()
+    customer.refresh_from_db()
+    assert customer.verification_level == 1
+    answer = client.post(url, {**SENT, "level": "2", "reason": "papers seen"}, headers={"HX-Request": "true"})
+    assert answer.headers["HX-Redirect"] == page_url(customer)
+    customer.refresh_from_db()
+    assert customer.verification_level == 2
+    decision = customer.verification_decisions.get()
+    assert (decision.from_level, decision.to_level, decision.reason) == (1, 2, "papers seen")
+    assert decision.actor_label == client.person.user.email
+
+
+def test_verify_without_a_reason_does_nothing(at_desk: AtDesk) -> None:
+    client, customer = at_desk("Compliance"), scene.customer("anna@example.com", level=1)
+    page = client.post(
+        dialog("account_user_verify", customer.public_id), {**SENT, "level": "2", "reason": " "}
+    )
+    assert "This field is required" in page.content.decode()
+    assert customer.verification_decisions.count() == 0
+
+
+def test_disable_and_enable_an_account(at_desk: AtDesk) -> None:
+    client, customer = at_desk("Compliance"), scene.customer("anna@example.com")
+    client.post(dialog("account_user_disable", customer.public_id), {**SENT, "reason": "stolen papers"})
+    customer.refresh_from_db()
+    assert (customer.is_active, customer.disabled_reason) == (False, "stolen papers")
+    page = client.get(page_url(customer)).content.decode()
+    assert "disabled: stolen papers" in page
+    assert dialog("account_user_disable", customer.public_id) not in page
+    client.post(dialog("account_user_enable", customer.public_id), {**SENT, "reason": "cleared up"})
+    customer.refresh_from_db()
+    assert customer.is_active
+
+
+@pytest.mark.parametrize("role", ["Support", "Treasury", "Finance", "Administrator", "Auditor"])
+def test_only_compliance_and_seniors_verify_and_disable(at_desk: AtDesk, role: str) -> None:
+    client, customer = at_desk(role), scene.customer("anna@example.com", level=1)
+    for name in ("verify", "disable"):
+        url = dialog(f"account_user_{name}", customer.public_id)
+        assert client.post(url, {**SENT, "level": "2", "reason": "x"}).status_code == 403
+    customer.refresh_from_db()
+    assert (customer.verification_level, customer.is_active) == (1, True)
+
+
+def test_looking_at_a_customer_is_on_record(at_desk: AtDesk) -> None:
+    client, customer = at_desk("Support"), scene.customer("anna@example.com")
+    client.get(page_url(customer))
+    entry = AuditEntry.objects.get(verb="customer_view")
+    assert (entry.object_id, entry.actor_label) == (str(customer.pk), client.person.user.email)
+
+
+def test_operators_are_seen_by_those_who_see_roles(at_desk: AtDesk) -> None:
+    operator = scene.operator("Finance").user
+    operators = reverse("admin:account_user_changelist") + "?who=operators"
+    assert operator.email in at_desk("Administrator").get(operators).content.decode()
+    assert operator.email not in at_desk("Support").get(operators).content.decode()
+    assert at_desk("Support").get(page_url(operator)).status_code == 302
+
+
+def test_roles_are_given_by_others_and_audited(at_desk: AtDesk) -> None:
+    client, operator = at_desk("Administrator"), scene.operator("Support").user
+    wanted = Group.objects.get(name="Finance")
+    assert client.post(page_url(operator), {"groups": [wanted.pk]}).status_code == 302
+    assert list(operator.groups.values_list("name", flat=True)) == ["Finance"]
+    entry = AuditEntry.objects.get(verb="operator_roles_change")
+    assert (entry.before, entry.after) == ({"roles": ["Support"]}, {"roles": ["Finance"]})
+
+
+def test_nobody_raises_themselves(at_desk: AtDesk) -> None:
+    client = at_desk("Administrator")
+    mine = client.person.user
+    treasury = Group.objects.get(name="Treasury")
+    client.post(page_url(mine), {"groups": [treasury.pk]})
+    assert list(mine.groups.values_list("name", flat=True)) == ["Administrator"]
+    own = Group.objects.get(name="Administrator")
+    before = own.permissions.count()
+    assert client.post(page_url(own), {"name": "Administrator", "permissions": []}).status_code == 403
+    assert own.permissions.count() == before
+
+
+def test_a_role_change_is_audited(at_desk: AtDesk) -> None:
+    client, role = at_desk("Administrator"), Group.objects.get(name="Support")
+    kept = role.permissions.get(codename="note_order")
+    client.post(page_url(role), {"name": "Support", "permissions": [kept.pk]})
+    entry = AuditEntry.objects.get(verb="role_change")
+    assert entry.after == {"permissions": ["order_core.note_order"]}
+    assert "account.view_user" in entry.before["permissions"]
+
+
+def test_the_administrator_cannot_approve_money_and_the_auditor_changes_nothing() -> None:
+    def rights(name: str) -> set[str]:
+        return set(Group.objects.get(name=name).permissions.values_list("codename", flat=True))
+
+    assert not {"approve_withdrawaldetail", "reject_withdrawaldetail"} & rights("Administrator")
+    assert {right.split("_")[0] for right in rights("Auditor")} == {"view", "download"}
+    assert {"approve_withdrawaldetail", "verify_user", "request_report"} <= rights("Senior")
+
+
+def test_replay_and_send_again_go_through_their_services(at_desk: AtDesk) -> None:
+    client, callback = at_desk("Senior"), scene.callback()
+    client.post(dialog("callbacks_inboundcallback_replay", callback.public_id), SENT)
+    callback.refresh_from_db()
+    assert callback.state == InboundCallback.State.STORED
+    assert AuditEntry.objects.filter(object_type="callback").exists()
+    delivery = scene.delivery(scene.customer("anna@example.com"))
+    client.post(dialog("notification_delivery_send_again", delivery.public_id), SENT)
+    delivery.refresh_from_db()
+    assert delivery.state == Delivery.State.WAITING
+
+
+def test_many_dead_webhooks_are_sent_again_at_once(at_desk: AtDesk) -> None:
+    user = scene.customer("anna@example.com")
+    rows = [scene.delivery(user) for _number in range(3)]
+    client, url = at_desk("Support"), reverse("admin:notification_delivery_changelist")
+    data = {"action": "send_again_selected", "_selected_action": [row.pk for row in rows[:2]]}
+    page = client.post(url, data, follow=True).content.decode()
+    assert "2 messages are on their way again." in page
+    assert Delivery.objects.filter(state=Delivery.State.DEAD).count() == 1
+    assert "send_again_selected" not in at_desk("Auditor").get(url).content.decode()
+
+
+def test_the_proof_of_who_called_is_not_shown(at_desk: AtDesk) -> None:
+    page = at_desk("Senior").get(page_url(scene.callback())).content.decode()
+    assert "not for the eye" not in page
+    assert "&quot;payment&quot;: &quot;p-1&quot;" in page
+
+
+def change(client: Client, row: Any, **given: Any) -> str:
+    """Fill the row's own form as the page shows it, change ``given``, and send it."""
+    page = client.get(page_url(row)).content.decode()
+    data: dict[str, Any] = {}
+    for name, value in re.findall(r'<input[^>]*?name="([a-z_]+)"[^>]*?value="([^"]*)"', page):
+        data[name] = value
+    for name, body in re.findall(r'<select name="([a-z_]+)".*?>(.*?)</select>', page, re.DOTALL):
+        data[name] = next(iter(re.findall(r'value="([^"]*)" selected', body)), "")
+    for name in re.findall(r'<input type="checkbox" name="([a-z_]+)"(?=[^>]*checked)', page):
+        data[name] = "on"
+    for name, body in re.findall(r'<textarea name="([a-z_]+)"[^>]*>(.*?)</textarea>', page, re.DOTALL):
+        data[name] = body.strip().replace("&quot;", '"')
+    data = {name: value for name, value in {**data, **given}.items() if value is not None}
+    return client.post(page_url(row), data, follow=True).content.decode()
+
+
+def test_a_setting_changes_with_a_reason_a_diff_and_an_author(at_desk: AtDesk) -> None:
+    client = at_desk("Administrator")
+    policy = Policy.objects.get(operation="WITHDRAWAL", currency__code="USDT")
+    page = change(client, policy, approval_above="2500.5", change_reason="")
+    assert "This field is required" in page
+    policy.refresh_from_db()
+    assert policy.approval_above == 1000
+    change(client, policy, approval_above="2500.5", change_reason="fewer small ones")
+    policy.refresh_from_db()
+    assert str(policy.approval_above.normalize()) == "2500.5"
+    entry = AuditEntry.objects.get(verb="policy_change")
+    assert (entry.before, entry.after) == ({"approval_above": "1000"}, {"approval_above": "2500.5"})
+    assert (entry.reason, entry.actor_label) == ("fewer small ones", client.person.user.email)
+    history = client.get(reverse("admin:order_core_policy_history", args=(policy.pk,))).content.decode()
+    for said in (client.person.user.email, "fewer small ones", "approval_above", "2500.5"):
+        assert said in history
+
+
+def test_a_switch_is_thrown_by_one_person_with_a_reason(at_desk: AtDesk) -> None:
+    client, switch = at_desk("Administrator"), Switch.objects.get(code="withdrawal")
+    change(client, switch, is_on=None, change_reason="node trouble")
+    switch.refresh_from_db()
+    assert not switch.is_on
+    assert AuditEntry.objects.get(verb="switch_change").after == {"is_on": False}
+
+
+def test_credentials_go_in_and_never_come_out(at_desk: AtDesk) -> None:
+    client, provider = at_desk("Administrator"), Provider.objects.get(code="sandbox")
+    secret = json.dumps({"key": "the-secret-itself"})
+    change(client, provider, new_credentials=secret, change_reason="first key")
+    provider.refresh_from_db()
+    assert provider.credentials == {"key": "the-secret-itself"}
+    assert AuditEntry.objects.get(verb="provider_change").after == {"credentials_secret": "***"}
+    history = reverse("admin:core_provider_history", args=(provider.pk,))
+    for url in (page_url(provider), history):
+        page = client.get(url).content.decode()
+        assert "the-secret-itself" not in page
+    assert "***" in page
+    change(client, provider, title="Sandbox two", change_reason="another name")
+    provider.refresh_from_db()
+    assert provider.credentials == {"key": "the-secret-itself"}
+
+
+@pytest.mark.parametrize("wrong", ["not json", '["a"]', '{"key": 1}'])
+def test_malformed_credentials_are_refused(at_desk: AtDesk, wrong: str) -> None:
+    client, provider = at_desk("Administrator"), Provider.objects.get(code="sandbox")
+    change(client, provider, new_credentials=wrong, change_reason="a try")
+    provider.refresh_from_db()
+    assert provider.credentials == {}
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["Support", "Treasury", "Finance", "Senior", "Auditor"])
+def test_settings_are_changed_by_administrators_only(at_desk: AtDesk, role: str) -> None:
+    client, currency = at_desk(role), Currency.objects.get(code="USDT")
+    client.post(page_url(currency), {"name": "X", "sort": 1, "change_reason": "because"})
+    currency.refresh_from_db()
+    assert currency.name != "X"
+
+
+def test_a_currencys_scale_is_chosen_once(at_desk: AtDesk) -> None:
+    client, currency = at_desk("Administrator"), Currency.objects.get(code="USDT")
+    change(client, currency, scale="2", code="OTHER", change_reason="a try")
+    currency.refresh_from_db()
+    assert (currency.code, currency.scale) == ("USDT", 6)
+
+
+def test_a_report_is_asked_for_and_taken(at_desk: AtDesk, drain: Callable[..., int]) -> None:
+    client = at_desk("Finance")
+    url = reverse("admin:report_reportrun_ask")
+    data = {**SENT, "definition": "balances_and_obligations", "file_format": "xlsx", "as_of": ""}
+    assert client.post(url, data).status_code == 302
+    run = ReportRun.objects.get()
+    assert run.requested_by == client.person.user
+    listed = reverse("admin:report_reportrun_changelist")
+    assert "data-busy" in client.get(listed).content.decode()
+    assert OrmQ.objects.exists()
+    drain()
+    page = client.get(listed).content.decode()
+    file_url = reverse("admin:report_reportrun_file", args=(run.public_id,))
+    assert file_url in page
+    taken = client.get(file_url)
+    assert b"".join(taken.streaming_content)[:2] == b"PK"
+    assert run.downloads.get().user == client.person.user
+    refused = at_desk("Support").get(file_url)
+    assert refused.status_code == 302
+    assert run.downloads.count() == 1
+
+
+def test_the_machinerys_own_screens_stay_out() -> None:
+    apps = {model._meta.app_label for model in admin.site._registry}
+    assert not apps & {"django_q", "otp_totp", "sessions", "contenttypes"}
