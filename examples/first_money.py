@@ -89,7 +89,9 @@ class House:
         result: dict[str, Any] = json.loads(answer.text, parse_float=Decimal)
         return result
 
-    def signed(self, key: dict[str, str], method: str, target: str, body: Any = None, **more: str) -> dict[str, Any]:
+    def signed(
+        self, key: dict[str, str], method: str, target: str, body: Any = None, **more: str
+    ) -> dict[str, Any]:
         """The same, signed with an API key (signature version 2)."""
         data = b"" if body is None else json.dumps(body).encode()
         path, _, query = target.partition("?")
@@ -153,7 +155,10 @@ def new_customer(house: House) -> tuple[str, dict[str, str]]:
     token = house.call("POST", "/api/v1/user/obtain_token", {"email": address, "password": PASSWORD})["token"]
     bearer = {"Authorization": f"Bearer {token}"}
     pending = house.call(
-        "POST", "/api/v1/user/api_keys/create", {"name": "first money", "scopes": ["read", "withdraw"]}, **bearer
+        "POST",
+        "/api/v1/user/api_keys/create",
+        {"name": "first money", "scopes": ["read", "withdraw"]},
+        **bearer,
     )
     code = house.letter(address, r"^(\d{8})$")
     key = house.call(
@@ -179,7 +184,10 @@ def deposit(house: House, key: dict[str, str], hook: Inbox) -> None:
         balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"]["USDT"]
         return Decimal(balance["available"]) or None
 
-    check(until("the deposit", credited) == DEPOSIT, f"{DEPOSIT} USDT sent to {place['addr']} are on the balance")
+    check(
+        until("the deposit", credited) == DEPOSIT,
+        f"{DEPOSIT} USDT sent to {place['addr']} are on the balance",
+    )
 
 
 def verify(house: House, address: str, pictures: Path | None) -> None:
@@ -220,7 +228,9 @@ def tokens_of(house: House, address: str) -> Decimal:
     return Decimal(int(units, 16)).scaleb(-6)
 
 
-def approve(house: House, order_id: str, destination: str, key: dict[str, str], pictures: Path | None) -> None:
+def approve(
+    house: House, order_id: str, destination: str, key: dict[str, str], pictures: Path | None
+) -> None:
     """A treasury operator approves by clicking; the tokens arrive; the order closes."""
     say("5. An operator approves")
     before = tokens_of(house, destination)
@@ -255,7 +265,13 @@ def webhook(key: dict[str, str], hook: Inbox, order_id: str) -> None:
     body = Webhook(key["webhook_secret"]).verify(received.body, received.headers)
     check(body["status"] == "CLOSED", "a signed webhook says CLOSED, and its signature verifies")
     story = [json.loads(item.body)["status"] for item in hook.items if item.path == "/withdrawal"]
-    wanted = ["NEW", "WAITING_FOR_OPERATOR_CONFIRMATION", "CONFIRMED_BY_OPERATOR", "PAYMENT_IN_PROGRESS", "CLOSED"]
+    wanted = [
+        "NEW",
+        "WAITING_FOR_OPERATOR_CONFIRMATION",
+        "CONFIRMED_BY_OPERATOR",
+        "PAYMENT_IN_PROGRESS",
+        "CLOSED",
+    ]
     check(story == wanted, "every step came once and in order")
 
 
@@ -281,7 +297,9 @@ def report(house: House, pictures: Path | None) -> None:
     ledger = books(as_of.isoformat())
     owed = {code: Decimal(str(row[3])) for code, row in rows.items()}
     have = {code: Decimal(str(row[4])) for code, row in rows.items()}
-    check(owed == {c: Decimal(v) for c, v in ledger["obligations"].items()}, "its obligations are the ledger's")
+    check(
+        owed == {c: Decimal(v) for c, v in ledger["obligations"].items()}, "its obligations are the ledger's"
+    )
     check(have == {c: Decimal(v) for c, v in ledger["funds"].items()}, "its funds are the ledger's")
     check(ledger["clean"] is True, f"the self-check is clean over {ledger['looked_at']['entries']} entries")
 

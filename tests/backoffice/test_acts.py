@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -199,18 +198,14 @@ def test_the_proof_of_who_called_is_not_shown(at_desk: AtDesk) -> None:
 
 
 def change(client: Client, row: Any, **given: Any) -> str:
-    """Fill the row's own form as the page shows it, change ``given``, and send it."""
-    page = client.get(page_url(row)).content.decode()
-    data: dict[str, Any] = {}
-    for name, value in re.findall(r'<input[^>]*?name="([a-z_]+)"[^>]*?value="([^"]*)"', page):
-        data[name] = value
-    for name, body in re.findall(r'<select name="([a-z_]+)".*?>(.*?)</select>', page, re.DOTALL):
-        data[name] = next(iter(re.findall(r'value="([^"]*)" selected', body)), "")
-    for name in re.findall(r'<input type="checkbox" name="([a-z_]+)"(?=[^>]*checked)', page):
-        data[name] = "on"
-    for name, body in re.findall(r'<textarea name="([a-z_]+)"[^>]*>(.*?)</textarea>', page, re.DOTALL):
-        data[name] = body.strip().replace("&quot;", '"')
-    data = {name: value for name, value in {**data, **given}.items() if value is not None}
+    """Take the row's form as the page shows it, change what is given (None: leave out), and send it."""
+    form = client.get(page_url(row)).context["adminform"].form
+    shown = {name: form[name].value() for name in form.fields}
+    data = {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in {**shown, **given}.items()
+        if value not in (None, False)
+    }
     return client.post(page_url(row), data, follow=True).content.decode()
 
 

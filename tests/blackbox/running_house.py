@@ -73,7 +73,11 @@ def running(target: Path, **settings: str) -> Iterator[RunningHouse]:
     """Start the house and wait until it serves; stop it in the end, whatever happened."""
     anvil.ensure_installed()
     copy_of_the_tree(target)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KAURI_", "DATABASE_", "DJANGO_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("KAURI_", "DATABASE_", "DJANGO_"))
+    }
     environment = {
         **kept,
         "KAURI_PORT": str(free_port()),
@@ -108,7 +112,8 @@ def wait_until_up(house: RunningHouse) -> None:
     while "Kauri runs." not in house.log.read_text():
         if house.runner.poll() is not None or time.monotonic() > end:
             logs = "\n".join(
-                f"== {path.name}\n{path.read_text()[-2000:]}" for path in (house.root / ".kauri" / "logs").glob("*.log")
+                f"== {path.name}\n{path.read_text()[-2000:]}"
+                for path in (house.root / ".kauri" / "logs").glob("*.log")
             )
             raise AssertionError(f"the house did not start:\n{house.log.read_text()}\n{logs}")
         time.sleep(0.2)

@@ -113,7 +113,9 @@ def test_callback_twice(customer: Callable[..., User], drain: Callable[..., int]
     provider.is_enabled = True
     provider.save()
     api = ApiClient(token=tokens.issue(user))
-    assert "url" in api.post("/api/v1/deposit/address", {"currency": "UAH", "amount_to_spend": "150.00"}).json()
+    assert (
+        "url" in api.post("/api/v1/deposit/address", {"currency": "UAH", "amount_to_spend": "150.00"}).json()
+    )
     link = PaymentLink.objects.get()
     stamp = int(clock.now().timestamp())
     body = json.dumps(

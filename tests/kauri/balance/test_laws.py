@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from kauri.account.models import User
 from kauri.balance import invariants, ledger
 from kauri.balance.chart import AccountKind, TransferKind
-from kauri.balance.ledger import Leg, LedgerFault, Posted
+from kauri.balance.ledger import LedgerFault, Leg, Posted
 from kauri.balance.models import Entry, HotDelta, LedgerAccount, Transfer
 from kauri.balance.selectors import customer_balances, trial_balance
 from kauri.common.actor import SYSTEM
@@ -155,10 +155,13 @@ def test_entries_can_not_be_slipped_in(customer: Callable[..., User]) -> None:
     user = customer()
     posted = give(user, "10")
     account = LedgerAccount.objects.get(customer=user)
-    assert refused(
-        "insert into ledger_transfer (key, request_hash, kind, actor, reference, created_at)"
-        " values (gen_random_uuid(), '\\x00', 40, 'x', '', now())"
-    ) == "LG400"
+    assert (
+        refused(
+            "insert into ledger_transfer (key, request_hash, kind, actor, reference, created_at)"
+            " values (gen_random_uuid(), '\\x00', 40, 'x', '', now())"
+        )
+        == "LG400"
+    )
     one_sided = (
         "with t as (insert into ledger_transfer (key, request_hash, kind, actor, reference, created_at)"
         " values (gen_random_uuid(), '\\x00', 40, 'x', '', clock_timestamp()) returning id)"
@@ -207,7 +210,12 @@ def test_hold_capture_release(customer: Callable[..., User]) -> None:
     ledger.capture(order, TransferKind.WITHDRAWAL_CAPTURE, take, amount=Decimal(50), actor=SYSTEM)
     with pytest.raises(KauriError, match="not enough"), transaction.atomic():
         ledger.release(
-            order, TransferKind.WITHDRAWAL_RELEASE, customer_id=user.pk, currency=uah, amount=Decimal(11), actor=SYSTEM
+            order,
+            TransferKind.WITHDRAWAL_RELEASE,
+            customer_id=user.pk,
+            currency=uah,
+            amount=Decimal(11),
+            actor=SYSTEM,
         )
     with pytest.raises(LedgerFault, match="smaller"), transaction.atomic():
         give_to_held(user, "20")
@@ -224,7 +232,12 @@ def test_hold_capture_release(customer: Callable[..., User]) -> None:
             order, TransferKind.WITHDRAWAL_CAPTURE, small, amount=Decimal(9), actor=SYSTEM, step="second"
         )
     ledger.release(
-        order, TransferKind.WITHDRAWAL_RELEASE, customer_id=user.pk, currency=uah, amount=Decimal(10), actor=SYSTEM
+        order,
+        TransferKind.WITHDRAWAL_RELEASE,
+        customer_id=user.pk,
+        currency=uah,
+        amount=Decimal(10),
+        actor=SYSTEM,
     )
     [balance] = [row for row in customer_balances(user.pk) if row.currency == uah]
     assert (balance.available, balance.held) == (Decimal(50), Decimal(0))
@@ -274,7 +287,9 @@ def test_hot_accounts_are_exact_before_and_after_the_roller(customer: Callable[.
         give(user, "2.25", name=str(number))
 
     def capital() -> Decimal:
-        return next(t.amount for t in trial_balance() if t.currency.code == "UAH" and t.kind is AccountKind.CAPITAL)
+        return next(
+            t.amount for t in trial_balance() if t.currency.code == "UAH" and t.kind is AccountKind.CAPITAL
+        )
 
     assert (capital(), HotDelta.objects.count()) == (Decimal("-11.25"), 5)
     assert ledger.roll() == 5
@@ -285,12 +300,20 @@ def test_hot_accounts_are_exact_before_and_after_the_roller(customer: Callable[.
 @pytest.mark.parametrize(
     ("sql", "law"),
     [
-        ("update ledger_account set balance = balance + 1 where customer_id is not null", "sum of its entries"),
+        (
+            "update ledger_account set balance = balance + 1 where customer_id is not null",
+            "sum of its entries",
+        ),
         ("update ledger_hold set captured = 1", "open holds"),
-        ("alter table ledger_entry disable trigger ledger_entry_append; update ledger_entry set amount = amount * 2", "chain"),
+        (
+            "alter table ledger_entry disable trigger ledger_entry_append; update ledger_entry set amount = amount * 2",
+            "chain",
+        ),
     ],
 )
-def test_the_self_check_finds_what_gets_past_the_laws(customer: Callable[..., User], sql: str, law: str) -> None:
+def test_the_self_check_finds_what_gets_past_the_laws(
+    customer: Callable[..., User], sql: str, law: str
+) -> None:
     user = customer()
     give(user, "10")
     ledger.hold(
