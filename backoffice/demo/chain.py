@@ -28,6 +28,21 @@ class DemoChain:
 
     def deposit(self, user: User, amount: Decimal) -> None:
         """The customer pays ``amount`` to their own address; three blocks later it is credited."""
+        self._send(user, amount)
+        self.rpc.call("anvil_mine", hex(self.network.confirmations))
+        deposits_scan(self.provider.pk)
+
+    def lost_deposit(self, user: User, amount: Decimal) -> None:
+        """A deposit that the chain takes back before it was credited: it waits, and then expires."""
+        self.rpc.call("anvil_mine", hex(self.network.confirmations))
+        self._send(user, amount)
+        self.rpc.call("anvil_mine", "0x1")
+        deposits_scan(self.provider.pk)
+        self.rpc.call("anvil_reorg", self.network.confirmations - 1, [])
+        self.rpc.call("anvil_mine", hex(self.network.confirmations))
+        deposits_scan(self.provider.pk)
+
+    def _send(self, user: User, amount: Decimal) -> None:
         address = address_assign(
             user=user, currency=self.currency, network=self.network, provider=self.provider
         )
@@ -41,8 +56,6 @@ class DemoChain:
                 "data": evm.call_data("transfer(address,uint256)", address.address, units),
             },
         )
-        self.rpc.call("anvil_mine", hex(self.network.confirmations))
-        deposits_scan(self.provider.pk)
 
     def balances(self) -> dict[str, Decimal]:
         """What the hot wallet holds on the chain: the opening of the books."""

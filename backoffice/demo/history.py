@@ -71,6 +71,8 @@ class Story:
                 if moment < self.end:
                     with ledger_clock.at(moment):
                         act()
+            with ledger_clock.at(min(morning + timedelta(days=1), self.end)):
+                deposits.deposits_expire()
         self._last_hours()
 
     def _plan(self, day: int, morning: datetime) -> list[tuple[datetime, Callable[[], None]]]:
@@ -81,7 +83,13 @@ class Story:
         ]
         acts += [(self._hour(morning), self._deposit) for _ in range(round(15 * pace) + 1)]
         acts += [(self._hour(morning), self._withdrawal) for _ in range(round(14 * pace))]
+        if day % 30 == 20:  # noqa: PLR2004 - once a month the chain changes its mind
+            acts.append((self._hour(morning), self._taken_back))
         return acts
+
+    def _taken_back(self) -> None:
+        if self.customers:
+            self.chain.lost_deposit(self.chance.choice(self.customers), Decimal("64.00"))
 
     def _hour(self, morning: datetime) -> datetime:
         return morning + timedelta(seconds=self.chance.triangular(0, 86_399, 52_000))
@@ -219,6 +227,8 @@ class Story:
         for _ in range(6):
             with ledger_clock.at(next(moments)):
                 self._ask()
+        with ledger_clock.at(next(moments)):
+            self._taken_back()
         with ledger_clock.at(next(moments)):
             self._stuck()
         with ledger_clock.at(next(moments)):

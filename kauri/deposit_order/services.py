@@ -238,7 +238,7 @@ def _orphan(provider: Provider, above: int) -> None:
                 provider,
                 {
                     "transaction": payin.transaction,
-                    "amount": str(payin.amount),
+                    "amount": plain(payin.amount),
                     "currency": payin.currency.code,
                 },
             )

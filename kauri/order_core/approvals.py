@@ -8,6 +8,7 @@ from kauri.common import clock
 from kauri.common.actor import Actor, request_id
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
+from kauri.common.money import plain
 from kauri.core.outbox import emit
 from kauri.order_core.models import Approval, ApprovalVote, Order
 
@@ -22,7 +23,7 @@ def request(order: Order, *, rules: list[dict[str, Any]], needed: int) -> Approv
         payload={
             "order_id": str(order.public_id),
             "type": order.type,
-            "amount": str(order.amount_out),
+            "amount": plain(order.amount_out),
             "currency": order.currency_out.code,
             "customer": order.owner.email,
             "rules": [rule["text"] for rule in rules],

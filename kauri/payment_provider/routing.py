@@ -16,7 +16,8 @@ def gateway_for(provider: Provider) -> Gateway:
     database.
     """
     credentials = dict(provider.credentials)
-    if settings.KAURI.evm_hot_key and registry()[provider.adapter].uses_nonce:
+    adapter = registry().get(provider.adapter)
+    if settings.KAURI.evm_hot_key and adapter is not None and adapter.uses_nonce:
         credentials["hot_key"] = settings.KAURI.evm_hot_key
     return build(
         provider.adapter,
@@ -34,30 +35,31 @@ def route(
 ) -> tuple[Provider, Gateway, Network | None]:
     """The first healthy provider by priority that can do it, its gateway and its network.
 
-    ``operation_disabled`` when nobody can at all, ``provider_unavailable`` when those who can are
-    unhealthy.
+    ``operation_disabled`` when nobody can at all (or the network is switched off),
+    ``provider_unavailable`` when those who can are unhealthy.
     """
     able = []
     for provider in _enabled():
+        home = network_of(provider)
         gateway = gateway_for(provider)
-        if any(
+        if (home is None or home.is_enabled) and any(
             capability.currency == currency.code
             and capability.direction == direction
             and (not network or capability.network.upper() == network.upper())
             for capability in gateway.capabilities()
         ):
-            able.append((provider, gateway))
+            able.append((provider, gateway, home))
     if not able:
         raise KauriError("operation_disabled", f"no provider for {currency} {direction.value}")
-    for provider, gateway in able:
+    for provider, gateway, home in able:
         if provider.health != Provider.HealthState.BAD:
-            return provider, gateway, network_of(provider)
+            return provider, gateway, home
     raise KauriError("provider_unavailable", f"every provider of {currency} is unhealthy")
 
 
 def network_of(provider: Provider) -> Network | None:
-    """The network that the provider's settings name, if it has one."""
-    return Network.objects.filter(code=str(provider.settings.get("network", "")), is_enabled=True).first()
+    """The network that the provider's settings name, if it has one; switched on or not."""
+    return Network.objects.filter(code=str(provider.settings.get("network", ""))).first()
 
 
 def _enabled() -> list[Provider]:

@@ -15,7 +15,7 @@ from django.db import transaction
 from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.locks import claim, lock
-from kauri.common.money import exact
+from kauri.common.money import exact, plain
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
 from kauri.payment_provider import routing
@@ -86,8 +86,10 @@ def payout_claim(payout_id: int) -> Payout | None:
 
 def payout_step(payout: Payout) -> Outcome:
     """Do the next thing for a claimed payout; network here, and no transaction around it."""
-    gateway = routing.gateway_for(payout.provider)
+    if payout.state in {Payout.State.NEW, Payout.State.PREPARED} and not payout.provider.is_enabled:
+        return _waiting("the provider is switched off")
     try:
+        gateway = routing.gateway_for(payout.provider)
         if payout.state == Payout.State.NEW:
             _prepare(payout, gateway)
         if payout.state == Payout.State.PREPARED:
@@ -99,9 +101,7 @@ def payout_step(payout: Payout) -> Outcome:
     except OutcomeUnknown as exc:
         return Outcome(PayoutStatus.UNKNOWN, PayoutState(PayoutStatus.UNKNOWN), str(exc)[:300])
     except (InsufficientFloat, ConfigError, GatewayError) as exc:
-        return Outcome(
-            PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), f"{type(exc).__name__}: {exc}"[:300]
-        )
+        return _waiting(f"{type(exc).__name__}: {exc}")
 
 
 def payout_record(payout: Payout, outcome: Outcome) -> Payout:
@@ -223,10 +223,13 @@ def _prepare(payout: Payout, gateway: Gateway) -> None:
 def _send(payout: Payout, gateway: Gateway) -> Outcome:
     if not gateway.resend_is_safe:
         # The row says "unknown" from before the call until the answer: a crash between them is
-        # then looked up, never sent again.
-        Payout.objects.filter(pk=payout.pk, state=Payout.State.PREPARED).update(
+        # then looked up, never sent again. Whoever moves the row from "prepared" is the one who
+        # sends: a worker that slept past its lease finds it moved.
+        mine = Payout.objects.filter(pk=payout.pk, state=Payout.State.PREPARED).update(
             state=Payout.State.UNKNOWN, last_error="sending"
         )
+        if not mine:
+            return _waiting("another worker has this payout")
     try:
         state = gateway.send_payout(_request(payout), _prepared(payout))
     except (InsufficientFloat, ConfigError) as exc:
@@ -243,12 +246,19 @@ def _not_sent(payout: Payout, reason: str) -> Outcome:
     Payout.objects.filter(pk=payout.pk, state=Payout.State.UNKNOWN, last_error="sending").update(
         state=Payout.State.PREPARED
     )
+    return _waiting(reason)
+
+
+def _waiting(reason: str) -> Outcome:
+    """Nothing new is known; the row says why and is tried again."""
     return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300])
 
 
 def _look_up(payout: Payout, gateway: Gateway) -> Outcome:
     state = gateway.fetch_payout(_request(payout), _prepared(payout))
     if state.status is PayoutStatus.NOT_FOUND:
+        if gateway.resend_is_safe and not payout.provider.is_enabled:
+            return _waiting("the provider is switched off")
         if gateway.resend_is_safe:
             return _send(payout, gateway)
         return Outcome(
@@ -272,7 +282,7 @@ def _mark_unknown(row: Payout, reason: str) -> None:
                 "order_id": str(row.order_id),
                 "payout_id": str(row.public_id),
                 "provider": row.provider.title,
-                "amount": str(row.amount),
+                "amount": plain(row.amount),
                 "currency": row.currency.code,
                 "reason": reason,
             },

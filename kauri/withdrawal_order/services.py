@@ -172,6 +172,7 @@ def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor) -> 
         order = _locked(payout.order_id)
         before = payout.state
         row = payouts.payout_record(payout, outcome)
+        order.withdrawal.payout = row  # what clients are told is the payout as it stands now
         if OrderStatus(order.status) in FINAL:
             return
         if row.state == Payout.State.CONFIRMED:

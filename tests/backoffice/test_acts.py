@@ -201,6 +201,9 @@ def change(client: Client, row: Any, **given: Any) -> str:
     """Take the row's form as the page shows it, change what is given (None: leave out), and send it."""
     form = client.get(page_url(row)).context["adminform"].form
     shown = {name: form[name].value() for name in form.fields}
+    shown |= {
+        f"initial-{name}": shown[name] for name, field in form.fields.items() if field.show_hidden_initial
+    }
     data = {
         name: json.dumps(value) if isinstance(value, dict) else value
         for name, value in {**shown, **given}.items()
