@@ -18,7 +18,7 @@ from kauri.common.api import ExactParser, ExactRenderer, error_response
 from kauri.common.errors import KauriError
 from kauri.core.api import router as core
 from kauri.deposit_order.api import router as deposit_order
-from kauri.deposit_order.body import deposit_object
+from kauri.deposit_order.body import deposit_object, with_chain_height
 from kauri.order_core.api import OrderView, orders_router
 from kauri.withdrawal_order.api import router as withdrawal_order
 from kauri.withdrawal_order.body import withdrawal_object
@@ -61,7 +61,7 @@ api.add_router(
     "",
     orders_router(
         {
-            "DEPOSIT": OrderView(deposit_object, ("deposit__payin",)),
+            "DEPOSIT": OrderView(deposit_object, ("deposit__payin",), with_chain_height),
             "WITHDRAWAL": OrderView(withdrawal_object, ("withdrawal__payout", "withdrawal__network")),
         }
     ),

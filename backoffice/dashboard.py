@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from backoffice.navigation import waiting
 from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
@@ -129,7 +130,9 @@ def _work(request: HttpRequest) -> list[Card]:
 def _approvals(request: HttpRequest) -> Card:
     state = queue_state()
     decides = request.user.has_perm("withdrawal_order.approve_withdrawaldetail")
-    overdue = str(_("%(count)s wait longer than 30 minutes")) % {"count": state.overdue}
+    overdue = ngettext(
+        "%(count)s waits longer than 30 minutes", "%(count)s wait longer than 30 minutes", state.overdue
+    ) % {"count": state.overdue}
     return Card(
         title=_("Withdrawals to approve"),
         icon="approval",
@@ -185,7 +188,7 @@ def _checks() -> list[Line]:
     if last.is_clean:
         said = str(_("every law holds, proven %(age)s")) % {"age": age(last.finished_at)}
         return [Line(title, page_url(last), "good", said)]
-    said = str(_("%(count)s laws broken, found %(age)s"))
+    said = str(_("broken laws: %(count)s, found %(age)s"))
     return [
         Line(title, page_url(last), "bad", said % {"count": len(last.findings), "age": age(last.finished_at)})
     ]
@@ -220,7 +223,7 @@ def _schedules() -> list[Line]:
         else:
             fine += 1
     if fine:
-        said = str(_("%(count)s run in time")) % {"count": fine}
+        said = str(_("in time: %(count)s")) % {"count": fine}
         lines.append(Line(_("Schedules"), list_url(ScheduleRun), "good", said))
     return lines or [Line(_("Schedules"), list_url(ScheduleRun), "warn", _("none has run yet"))]
 
@@ -234,7 +237,7 @@ def _queues() -> list[Line]:
     messages = Delivery.objects.filter(state=Delivery.State.WAITING).aggregate(
         all=Count("id"), late=Count("id", filter=Q(next_attempt_at__lt=late))
     )
-    said = str(_("%(count)s wait, %(late)s of them too long"))
+    said = str(_("waiting: %(count)s, too long: %(late)s"))
     url = list_url(Delivery, state__exact="waiting")
     return [
         Line(

@@ -246,7 +246,7 @@ class SelfCheckAdmin(ReadOnlyAdmin):
     def result(self, obj: SelfCheck) -> SafeString:
         if obj.is_clean:
             return badge(_("every law holds"), "good")
-        return badge(_("%(count)s laws broken") % {"count": len(obj.findings)}, "bad")
+        return badge(_("broken laws: %(count)s") % {"count": len(obj.findings)}, "bad")
 
     @display(description=_("looked at"))
     def looked_at(self, obj: SelfCheck) -> str:

@@ -57,35 +57,38 @@ class Incoming:
 def callback_store(incoming: Incoming) -> Reply:
     """Keep the call for good, then say what to answer. The answer never depends on the effect.
 
-    An unknown provider's call is kept too, apart, and answered 404.
+    An unknown provider's call is kept too, apart, and answered 404. A call that our own code can't
+    read now is kept and tried again; its sender hears 503.
     """
     provider = Provider.objects.filter(code=incoming.provider_code, kind=Provider.Kind.PAYMENT).first()
     with transaction.atomic():
         row = InboundCallback.objects.create(
             provider_code=incoming.provider_code[:32],
-            method=incoming.method,
+            method=incoming.method[:8],
             path=incoming.path[:300],
             query=incoming.query,
             headers={k.lower(): v for k, v in incoming.headers.items() if k.lower() not in DROPPED_HEADERS},
             body=incoming.body,
             remote_addr=incoming.remote_addr or None,
+            state=InboundCallback.State.INVALID if provider is None else InboundCallback.State.STORED,
+            outcome="unknown provider" if provider is None else "",
+            reply_status=404 if provider is None else 503,
         )
         if provider is None:
-            row.state = InboundCallback.State.INVALID
-            row.outcome = "unknown provider"
-            row.reply_status = 404
-            row.save(update_fields=["state", "outcome", "reply_status"])
             return Reply(status=404, body='{"status":"error"}')
+        enqueue(TASK, row.pk)
+    # Stored for good: from here on nothing that breaks can lose it.
+    try:
         gateway = routing.gateway_for(provider)
         meaning = gateway.parse_callback(raw_of(row))
         reply = gateway.callback_reply(meaning)
-        row.reply_status = reply.status
-        if isinstance(meaning, Invalid):
-            row.state = InboundCallback.State.INVALID
-            row.outcome = meaning.reason[:300]
-        row.save(update_fields=["state", "outcome", "reply_status"])
-        if not isinstance(meaning, Invalid):
-            enqueue(TASK, row.pk)
+    except Exception:
+        logger.exception("a callback of %s could not be read", provider.code)
+        return Reply(status=503, body='{"status":"error"}')
+    changes: dict[str, object] = {"reply_status": reply.status}
+    if isinstance(meaning, Invalid):
+        changes |= {"state": InboundCallback.State.INVALID, "outcome": meaning.reason[:300]}
+    InboundCallback.objects.filter(pk=row.pk).update(**changes)
     return reply
 
 
@@ -101,7 +104,10 @@ def callback_process(callback_id: int) -> None:
     try:
         gateway = routing.gateway_for(provider)
         effect = dispatch.apply(gateway.parse_callback(raw_of(row)), provider)
-    except (KauriError, GatewayError) as exc:
+    except Exception as exc:
+        # Whatever broke: the call is kept, tried again, and shown to a person in the end.
+        if not isinstance(exc, (KauriError, GatewayError)):
+            logger.exception("a callback of %s failed", row.provider_code)
         _retry_or_leave(row, f"{type(exc).__name__}: {exc}")
         return
     if isinstance(effect, Invalid):
@@ -171,6 +177,9 @@ def _claimed(callback_id: int) -> InboundCallback | None:
         if not rows:
             return None
         row = rows[0]
+        if row.attempts >= MAX_ATTEMPTS:
+            _retry_or_leave(row, "its worker died at every try")
+            return None
         row.attempts += 1
         row.lease_until = now + LEASE
         row.save(update_fields=["attempts", "lease_until"])

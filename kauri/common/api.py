@@ -43,7 +43,7 @@ class ExactParser(Parser):
 
     def parse_body(self, request: HttpRequest) -> Any:
         try:
-            data = json.loads(request.body, parse_float=Decimal)
+            data = json.loads(request.body, parse_float=Decimal, parse_constant=_no_number)
         except (ValueError, RecursionError):
             raise KauriError("validation_error", "the body is not JSON") from None
         if not isinstance(data, dict):
@@ -127,11 +127,27 @@ def idempotency_key(request: HttpRequest) -> str:
     return value
 
 
+def _no_number(word: str) -> Any:
+    """``NaN`` and ``Infinity`` are no JSON."""
+    raise ValueError(word)
+
+
 def _depth(data: Any) -> int:
+    """How deep the data goes; refuses text that no database keeps (NUL, half of a character)."""
     deepest, stack = 0, [(data, 1)]
     while stack:
         item, depth = stack.pop()
         deepest = max(deepest, depth)
-        children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        if isinstance(item, str) and ("\x00" in item or not _is_unicode(item)):
+            raise KauriError("validation_error", "text with a NUL or with half of a character")
+        children = [*item, *item.values()] if isinstance(item, dict) else item if isinstance(item, list) else ()
         stack.extend((child, depth + 1) for child in children)
     return deepest
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -41,10 +41,13 @@ def once(
         for record in found:
             if bytes(record.body_hash) != digest:
                 raise KauriError("idempotency_mismatch")
+        known = {record.key for record in found}
         if found:
             first = found[0]
-            return StoredAnswer(first.status, first.content_type, bytes(first.body), replayed=True)
-        answer = run()
+            answer = StoredAnswer(first.status, first.content_type, bytes(first.body), replayed=True)
+        else:
+            answer = run()
+        # Also on a repeat: a name that is new here now belongs to this request and to no other.
         IdempotencyRecord.objects.bulk_create(
             IdempotencyRecord(
                 owner_id=owner_id,
@@ -57,5 +60,6 @@ def once(
                 created_at=clock.now(),
             )
             for key in keys
+            if key not in known
         )
         return answer

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import OuterRef, QuerySet, Subquery
+
 from kauri.order_core.models import Order
 from kauri.order_core.selectors import order_object
 from kauri.payment_provider.models import ChainBlock, Payin
 
 
-def confirmations(payin: Payin) -> int:
+def with_chain_height(orders: QuerySet[Order]) -> QuerySet[Order]:
+    """Orders that know how high their deposit's chain is: a page of them needs no query for each."""
+    blocks = ChainBlock.objects.filter(provider=OuterRef("deposit__payin__provider")).order_by("-height")
+    return orders.annotate(chain_height=Subquery(blocks.values("height")[:1]))
+
+
+def confirmations(payin: Payin, order: Order | None = None) -> int:
     """How deep the payin is in the chain that we have followed; 0 off the chain."""
     if payin.block_height is None or payin.state == Payin.State.ORPHANED:
         return 0
-    cursor = ChainBlock.objects.filter(provider_id=payin.provider_id).first()
-    return max(cursor.height - payin.block_height + 1, 0) if cursor else 0
+    if hasattr(order, "chain_height"):
+        height = order.chain_height
+    else:
+        cursor = ChainBlock.objects.filter(provider_id=payin.provider_id).first()
+        height = cursor.height if cursor else None
+    return 0 if height is None else max(height - payin.block_height + 1, 0)
 
 
 def deposit_object(order: Order) -> dict[str, Any]:
@@ -24,7 +36,7 @@ def deposit_object(order: Order) -> dict[str, Any]:
         "address": payin.address,
         "tr_hash": payin.transaction,
         "received_amount": order.amount_in,
-        "confirmations_count": confirmations(payin),
+        "confirmations_count": confirmations(payin, order),
         "confirmations_needed": order.deposit.confirmations_needed,
     }
     body = order_object(order, details)

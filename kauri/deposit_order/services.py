@@ -28,7 +28,7 @@ from kauri.order_core.states import OrderStatus, OrderType
 from kauri.payment_provider import scanning
 from kauri.payment_provider.gateway import Event, GatewayError, IncomingTransfer, PayoutStatus
 from kauri.payment_provider.models import ChainBlock, Payin
-from kauri.wallet.models import DepositAddress
+from kauri.wallet.models import DepositAddress, PaymentLink
 from kauri.wallet.services import link_by_reference
 
 CONFIRMATIONS_PATIENCE: Final = timedelta(hours=24)
@@ -81,35 +81,33 @@ def deposit_credit(payin_id: int, *, actor: Actor) -> bool:
 def deposit_event(event: Event, provider: Provider) -> Effect:
     """A gateway's trusted word about a payin.
 
-    Only a final success whose amount and currency match the link is credited; anything else waits
-    for a person. A repeat finds the payin and changes nothing.
+    Only a final success whose amount and currency match the link is credited, once a link; any other
+    money waits for a person. A repeat finds the payin and changes nothing.
     """
-    link = link_by_reference(event.reference, provider)
-    if link is None:
-        return Effect(EffectKind.NOTHING, "no payment link of ours has this reference")
     if event.status is not PayoutStatus.CONFIRMED:
         return Effect(EffectKind.NOTHING, f"the payin is {event.status.value}")
     currency = Currency.objects.filter(code=event.currency).first()
     if currency is None:
-        return Effect(EffectKind.NOTHING, f"unknown currency {event.currency}")
+        raise KauriError("conflict", f"unknown currency {event.currency}")
+    if event.amount <= 0:
+        return Effect(EffectKind.NOTHING, "a payin of nothing")
     with transaction.atomic():
-        amount = exact(event.amount, currency.scale)
+        found = link_by_reference(event.reference, provider)
+        # One payin of a link at a time: the second one sees that the link is paid.
+        link = found and lock(PaymentLink.objects.select_related("user", "currency").filter(pk=found.pk)).get()
         payin, made = Payin.objects.get_or_create(
             provider=provider,
             transaction=event.provider_reference,
             ordinal="0",
             defaults={
                 "currency": currency,
-                "amount": amount,
-                "reference": event.reference,
+                "amount": exact(event.amount, currency.scale),
+                "reference": event.reference[:64],
             },
         )
-        if not made:
-            return Effect(EffectKind.REPEATED, "this payin is known")
-        mismatch = currency != link.currency or (link.amount is not None and link.amount != amount)
-        order = None
-        if not mismatch:
-            order = _open_order(
+        fault = _fault(payin, link) if made else ""
+        if link is not None and made and not fault:
+            opened = _open_order(
                 payin,
                 link.user,
                 confirmations=0,
@@ -117,13 +115,25 @@ def deposit_event(event: Event, provider: Provider) -> Effect:
                 external_id=link.external_id,
                 actor=provider_actor(provider),
             )
-        if order is None:
-            _unmatched(
-                payin, "amount or currency differ from the link" if mismatch else "the policy refuses it"
-            )
-            return Effect(EffectKind.DONE, "the payin waits for a person")
-    deposit_credit(payin.pk, actor=provider_actor(provider))
-    return Effect(EffectKind.DONE, "credited")
+            fault = "" if opened else "the policy refuses it"
+        if fault:
+            _unmatched(payin, fault)
+            return Effect(EffectKind.DONE, f"the payin waits for a person: {fault}")
+    # Also for a known payin: whoever made it may have died before this line.
+    if deposit_credit(payin.pk, actor=provider_actor(provider)):
+        return Effect(EffectKind.DONE, "credited")
+    return Effect(EffectKind.REPEATED, "this payin is known")
+
+
+def _fault(payin: Payin, link: PaymentLink | None) -> str:
+    """Why a new payin is not credited by itself; '' when it matches its link."""
+    if link is None:
+        return "no payment link of ours has this reference"
+    if payin.currency != link.currency or link.amount not in {None, payin.amount}:
+        return "amount or currency differ from the link"
+    others = Payin.objects.filter(provider=payin.provider, reference=payin.reference).exclude(pk=payin.pk)
+    paid = others.filter(state__in=[Payin.State.SEEN, Payin.State.CREDITED]).exists()
+    return "the link has been paid already" if paid and link.amount is not None else ""
 
 
 def deposits_expire() -> int:
@@ -138,8 +148,9 @@ def deposits_expire() -> int:
     for pk in list(stale.values_list("pk", flat=True)[:500]):
         with transaction.atomic():
             order = lock(_orders().filter(pk=pk)).get()
-            if order.status != OrderStatus.WAITING_FOR_CONFIRMATION:
-                continue
+            payin = lock(Payin.objects.filter(deposit=pk)).get()
+            if order.status != OrderStatus.WAITING_FOR_CONFIRMATION or payin.state != Payin.State.ORPHANED:
+                continue  # it moved, or came back to the chain, meanwhile
             actor = provider_actor(order.deposit.payin.provider)
             machine.transition(
                 order, OrderStatus.EXPIRED, actor=actor, body=deposit_object, reason="the chain dropped it"
@@ -156,10 +167,13 @@ def _advance(provider: Provider) -> scanning.Findings | None:
     except scanning.ReorgTooDeep as exc:
         with transaction.atomic():
             row = lock(Provider.objects.filter(pk=provider.pk)).get()
-            row.health = Provider.HealthState.BAD
-            row.health_detail = str(exc)[:300]
-            row.save(update_fields=["health", "health_detail"])
-            _alarm("chain.reorg_too_deep", provider, {"detail": str(exc)})
+            detail = str(exc)[:300]
+            if (row.health, row.health_detail) != (Provider.HealthState.BAD, detail):
+                # Told once, not at every scan; the health check keeps it bad until it is mended.
+                Provider.objects.filter(pk=row.pk).update(
+                    health=Provider.HealthState.BAD, health_detail=detail, health_at=clock.now()
+                )
+                _alarm("chain.reorg_too_deep", provider, {"detail": detail})
         return None
 
 
@@ -221,15 +235,15 @@ def _seen_again(payin: Payin, transfer: IncomingTransfer) -> None:
     payin.state = back.get(Payin.State(payin.state), Payin.State(payin.state))
     payin.save(update_fields=["block_height", "block_hash", "state"])
     if payin.state == Payin.State.SEEN:
-        expired = Order.objects.filter(deposit__payin=payin, status=OrderStatus.EXPIRED).exists()
-        if expired:
-            _unmatched(payin, "it came back after its deposit had expired")
+        waits = Order.objects.filter(deposit__payin=payin, status=OrderStatus.WAITING_FOR_CONFIRMATION)
+        if not waits.exists():
+            _unmatched(payin, "it came back to the chain, and no deposit waits for it")
 
 
 def _orphan(provider: Provider, above: int) -> None:
     gone = lock(Payin.objects.select_related("currency").filter(provider=provider, block_height__gt=above))
     for payin in gone:
-        if payin.state == Payin.State.SEEN:
+        if payin.state in {Payin.State.SEEN, Payin.State.UNMATCHED}:
             payin.state = Payin.State.ORPHANED
         elif payin.state == Payin.State.CREDITED:
             payin.state = Payin.State.ALARM

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 from pydantic import Field
@@ -23,10 +24,11 @@ from kauri.order_core.states import OrderStatus, OrderType
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """How one order type is shown: its body, and the relations the body reads."""
+    """How one order type is shown: its body, the relations the body reads, and what a page adds."""
 
     body: Callable[[Order], dict[str, Any]]
     relations: tuple[str, ...]
+    annotate: Callable[[QuerySet[Order]], QuerySet[Order]] | None = None
 
 
 class HistoryQuery(Schema):
@@ -81,6 +83,8 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
         require_scope(request, "read")
         orders = _filters(query).apply(selectors.for_owner(request.auth.pk))  # type: ignore[attr-defined]
         orders = orders.select_related(*relations)
+        for view in views.values():
+            orders = view.annotate(orders) if view.annotate else orders
         limit = query.limits or query.limit
         if query.cursor or query.page == 1:
             rows, cursor = selectors.after_cursor(orders, query.cursor, limit)
@@ -130,9 +134,14 @@ def _filters(query: HistoryQuery) -> selectors.Filters:
         currency=query.currency.upper(),
         external_id=query.external_id,
         address=query.address,
-        from_timestamp=query.from_timestamp,
-        till_timestamp=query.till_timestamp,
+        from_timestamp=_utc(query.from_timestamp),
+        till_timestamp=_utc(query.till_timestamp),
     )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Old clients send times without a zone: UTC is meant."""
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _transfers(order: Order) -> list[dict[str, Any]]:

@@ -114,6 +114,9 @@ def _decode(cursor: str) -> tuple[datetime, int]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         moment, last = text.split("|")
-        return datetime.fromisoformat(moment), int(last)
+        at = datetime.fromisoformat(moment)
+        if at.tzinfo is None:
+            raise ValueError("our cursors have a zone")
+        return at, int(last)
     except (ValueError, binascii.Error, UnicodeDecodeError):
         raise KauriError("validation_error", "unknown cursor", fields={"cursor": "unknown cursor"}) from None

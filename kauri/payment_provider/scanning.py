@@ -54,6 +54,11 @@ def advance(provider: Provider, apply: Callable[[Findings], None]) -> Findings |
     return findings
 
 
+def require_known_chain(provider: Provider, gateway: Gateway) -> None:
+    """Raise :class:`ReorgTooDeep` while no stored block is on the node's chain."""
+    _ancestor(provider, gateway, ChainBlock.objects.filter(provider=provider).first())
+
+
 def _ancestor(provider: Provider, gateway: Gateway, start: ChainBlock | None) -> Block | None:
     """The highest stored block that is still on the node's chain; None before the first scan."""
     if start is None:

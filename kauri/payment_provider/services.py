@@ -18,7 +18,7 @@ from kauri.common.locks import claim, lock
 from kauri.common.money import exact, plain
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
-from kauri.payment_provider import routing
+from kauri.payment_provider import routing, scanning
 from kauri.payment_provider.gateway import (
     ConfigError,
     Gateway,
@@ -156,11 +156,15 @@ def due_payouts(limit: int = 100) -> list[int]:
 def health_check(provider_id: int) -> None:
     """Ask a provider for its health and balances, and tell operators when its health changes."""
     provider = Provider.objects.get(pk=provider_id)
-    gateway = routing.gateway_for(provider)
     try:
+        gateway = routing.gateway_for(provider)
         health = gateway.check_health()
         ok, detail = health.ok, health.detail
         balances = gateway.fetch_balances() if ok else ()
+        if ok and gateway.scans:
+            scanning.require_known_chain(provider, gateway)
+    except scanning.ReorgTooDeep as exc:
+        ok, detail, balances = False, str(exc), ()
     except GatewayError as exc:
         ok, detail, balances = False, f"{type(exc).__name__}: {exc}", ()
     with transaction.atomic():

@@ -195,12 +195,17 @@ def payout_event(event: Event, provider: Provider) -> Effect:
         )
     except (ValueError, Payout.DoesNotExist):
         return Effect(EffectKind.NOTHING, "no payout of ours has this reference")
-    if payout.state not in Payout.OPEN_STATES:
+    final = {Payout.State.CONFIRMED: PayoutStatus.FAILED, Payout.State.FAILED: PayoutStatus.CONFIRMED}
+    if payout.state in final:
+        if event.status is final[Payout.State(payout.state)]:
+            raise KauriError("conflict", f"this payout is final already: {payout.state}")
         return Effect(EffectKind.REPEATED, "this payout is final already")
     if event.currency != payout.currency.code or event.amount != payout.amount:
         raise KauriError("conflict", "amount or currency differ from the payout's")
     if event.status not in {PayoutStatus.CONFIRMED, PayoutStatus.FAILED}:
         return Effect(EffectKind.NOTHING, f"the payout is {event.status.value}")
+    if payout.state == Payout.State.NEW:
+        raise KauriError("conflict", "this payout was not sent yet")
     answer = {"callback": event.status.value, "provider_reference": event.provider_reference}
     payout_settle(payout, payouts.told(event.status, answer), actor=_provider_actor(provider))
     return Effect(EffectKind.DONE, f"payout {event.status.value}")

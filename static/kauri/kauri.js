@@ -32,6 +32,12 @@
         done();
     }, true);
 
+    // Unfold hides the page until Alpine is up, and what is hidden takes no focus: give it afterwards.
+    document.addEventListener("alpine:initialized", () => window.setTimeout(() => {
+        const first = document.querySelector("form [autofocus]");
+        if (first && !first.closest("dialog") && document.activeElement === document.body) first.focus();
+    }));
+
     function refresh(holder) {
         if (document.hidden || Date.now() - lastSeen > AWAY_AFTER || document.querySelector("dialog[open]")) return;
         if (holder.dataset.if && !holder.querySelector(`[data-state="${holder.dataset.if}"]`)) return;

@@ -72,11 +72,12 @@ def code_of(device: TOTPDevice) -> str:
 def sign_in(found: Window, person: scene.Person) -> Page:
     """By keyboard alone: the fields are in the order in which one types."""
     page = found.open(reverse("admin:login"))
+    expect(page.locator("[name=email]")).to_be_focused()
     page.keyboard.type(person.user.email)
     page.keyboard.press("Tab")
     page.keyboard.type(scene.PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_selector("[name=code]")
+    expect(page.locator("[name=code]")).to_be_focused()
     page.keyboard.type(code_of(person.device))
     page.keyboard.press("Enter")
     page.wait_for_selector("#desk")

@@ -213,7 +213,7 @@ def test_lost_answer_is_looked_up_and_told_once(
 def test_closed_webhook_shows_the_final_payout(
     usdt: Usdt, waiting: tuple[User, Order, Payout], drain: Drain
 ) -> None:
-    _, order, payout = waiting
+    _, _, payout = waiting
     go_on(drain, usdt)
     payout.refresh_from_db()
     [event] = events("withdrawal.closed")
@@ -303,7 +303,7 @@ def test_two_payouts_meet_at_one_nonce(
     """The second is prepared while the first one signs with the same nonce."""
     other = customer()
     give(other, "USDT", "100")
-    order, second = approved(other, operator(), "30")
+    _, second = approved(other, operator(), "30")
     _, _, first = waiting
     original = EvmErc20.prepare_payout
     met: list[int] = []

@@ -226,6 +226,7 @@ def test_a_reorg_in_mid_scan_is_retryable(eth: Chain, middleman: Middleman) -> N
 def test_blocks_of_two_chains_are_not_mixed(eth: Chain, middleman: Middleman) -> None:
     token = eth.deploy_token()
     start = block(eth, eth.height())
+    eth.send_tokens(token, CUSTOMER, 5)  # two empty blocks of one second would be the same block
     eth.mine(2)
     lower = eth.rpc.call("eth_getBlockByNumber", hex(start.height + 1), False)
     eth.reorg(2)

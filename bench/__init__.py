@@ -1,0 +1,15 @@
+"""``make bench``: measures Kauri on this machine and writes ``bench/results.json``. See ``docs/performance.md``.
+
+Importing it sets Django up, for the database that DATABASE_URL names.
+"""
+
+from __future__ import annotations
+
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
+# The rate limit is counted in every request as always, only never reached.
+os.environ.setdefault("KAURI_API_RATE_PER_MINUTE", "100000000")
+django.setup()
