@@ -47,7 +47,12 @@ begin
   return transfer;
 end $$;
 
--- The tables of the plain ORM twin (bench/orm.py).
+-- The tables of the plain ORM twin (bench/orm.py), with the foreign keys and indexes that Django would make.
 create table bench.orm_account (like bench.account including all) with (fillfactor = 80);
 create table bench.orm_transfer (like bench.transfer including all);
-create table bench.orm_entry (like bench.entry including all);
+create table bench.orm_entry (
+  like bench.entry including all,
+  foreign key (transfer_id) references bench.orm_transfer deferrable initially deferred,
+  foreign key (account_id) references bench.orm_account deferrable initially deferred
+);
+create index on bench.orm_entry (transfer_id);

@@ -36,13 +36,14 @@ def post(house: House) -> Iterator[Row]:
             },
             processes,
         )
+        clients = f"{processes} client{'s' if processes > 1 else ''}"
         if processes == 4:
             house.notes["cpu of a post over the limit's"] = result.cpu_ratio("ours", "limit")
-        yield _rate(f"post / limit, {processes} clients", result, "ours", "limit", least=share)
-        yield _cpu(f"CPU of a post / limit, {processes} clients", result, "ours", "limit", most=CPU)
-        yield _rate(f"post / plain ORM, {processes} clients", result, "ours", "orm", least=OVER_ORM)
-        yield _cpu(f"CPU of a post / plain ORM, {processes} clients", result, "ours", "orm")
-        yield _rate(f"post inside an extra atomic() / limit, {processes} clients", result, "atomic", "limit")
+        yield _rate(f"post / limit, {clients}", result, "ours", "limit", least=share)
+        yield _cpu(f"CPU of a post / limit, {clients}", result, "ours", "limit", most=CPU)
+        yield _rate(f"post / plain ORM, {clients}", result, "ours", "orm", least=OVER_ORM)
+        yield _cpu(f"CPU of a post / plain ORM, {clients}", result, "ours", "orm")
+        yield _rate(f"post inside an extra atomic() / limit, {clients}", result, "atomic", "limit")
 
 
 @rows()

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.serializers.json import DjangoJSONEncoder
@@ -314,6 +315,7 @@ class HouseAdmin(ModelAdmin):
     """A list that stays fast on ten million rows: no count, no search by pattern, no stray query."""
 
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     paginator = InfinitePaginator
     list_per_page = 50
     list_fullwidth = True

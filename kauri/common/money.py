@@ -46,7 +46,7 @@ def exact(amount: Decimal, scale: int) -> Decimal:
     result = amount.quantize(quantum, context=CONTEXT)
     if result != amount:
         raise KauriError("invalid_amount", f"more than {scale} digits behind the point")
-    return result
+    return result or abs(result)  # no "-0.00" on any page
 
 
 def round_fee(amount: Decimal, scale: int) -> Decimal:

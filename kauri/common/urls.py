@@ -33,14 +33,15 @@ def split_target(url: str) -> tuple[str, str, int]:
 
     A host that is an address literal (in any notation the system reads) is judged here.
     """
-    if len(url) > MAX_LENGTH or any(ord(char) <= 0x20 or ord(char) == 0x7F for char in url):  # noqa: PLR2004
-        raise ForbiddenTarget("not a web address")
+    # Names in other scripts come as punycode: one spelling, the same for the look-up and the header.
+    if len(url) > MAX_LENGTH or any(not 0x20 < ord(char) < 0x7F for char in url):  # noqa: PLR2004 - ASCII
+        raise ForbiddenTarget("not a web address in ASCII")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ForbiddenTarget("not a web address") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         raise ForbiddenTarget("an http or https address without user name is needed")
     try:
         literal = socket.inet_ntoa(socket.inet_aton(parts.hostname))
@@ -80,7 +81,8 @@ def judge_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Non
     plain = mapped or address
     if is_allowed(plain):
         return
-    if not plain.is_global or plain.is_multicast or plain.is_reserved:
+    site_local = getattr(plain, "is_site_local", False)  # IPv6's first private range, fec0::/10
+    if not plain.is_global or plain.is_multicast or plain.is_reserved or site_local:
         raise ForbiddenTarget("private and local addresses are not called")
 
 

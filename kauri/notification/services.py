@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,6 +25,8 @@ from kauri.notification.alerts import alert_text
 from kauri.notification.channel import Result, Verdict
 from kauri.notification.channels import email, telegram, webhook
 from kauri.notification.models import Delivery, DeliveryAttempt
+
+logger = logging.getLogger(__name__)
 
 SEND_TASK: Final = "kauri.notification.tasks.delivery_send"
 LEASE: Final = timedelta(seconds=60)
@@ -71,7 +74,12 @@ def delivery_send(delivery_id: int) -> None:
     if delivery is None:
         return
     started = time.monotonic()
-    result = SENDERS[delivery.channel](delivery)
+    try:
+        result = SENDERS[delivery.channel](delivery)
+    except Exception as exc:
+        # A message that breaks its channel is tried and given up like any other, not for ever.
+        logger.exception("delivery %s broke its channel", delivery.public_id)
+        result = Result(Verdict.RETRY, error=type(exc).__name__)
     elapsed = int((time.monotonic() - started) * 1000)
     with transaction.atomic():
         row = lock(Delivery.objects.filter(pk=delivery.pk)).get()
@@ -204,6 +212,11 @@ def _claimed(delivery_id: int) -> Delivery | None:
         if not rows:
             return None
         row: Delivery = rows[0]
+        if row.attempts > len(DELAYS):
+            # Its worker died at the last try: nobody recorded that it was the last.
+            row.state, row.finished_at, row.lease_until = Delivery.State.DEAD, clock.now(), None
+            row.save(update_fields=["state", "finished_at", "lease_until"])
+            return None
         row.attempts += 1
         row.lease_until = clock.now() + LEASE
         row.save(update_fields=["attempts", "lease_until"])

@@ -168,7 +168,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         approval = getattr(obj.order, "approval", None)
         return rule_text(approval.rules[0]) if approval is not None and approval.rules else EMPTY
 
-    @display(description=_("since"), ordering="order__created_at")
+    @display(description=_("came"), ordering="order__created_at")
     def waits(self, obj: WithdrawalDetail) -> SafeString:
         approval = getattr(obj.order, "approval", None)
         return when(approval.created_at if approval is not None else obj.order.created_at)

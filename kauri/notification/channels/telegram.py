@@ -29,13 +29,19 @@ async def _send(chat: str, text: str) -> Result:
     from aiogram.client.session.aiohttp import AiohttpSession  # noqa: PLC0415
     from aiogram.client.telegram import TelegramAPIServer  # noqa: PLC0415
     from aiogram.exceptions import (  # noqa: PLC0415
-        TelegramAPIError,
+        AiogramError,
         TelegramBadRequest,
         TelegramForbiddenError,
         TelegramRetryAfter,
         TelegramUnauthorizedError,
     )
 
+    from aiogram.utils.token import TokenValidationError, validate_token  # noqa: PLC0415
+
+    try:
+        validate_token(settings.KAURI.telegram_token)
+    except TokenValidationError:
+        return Result(Verdict.REFUSED, error="KAURI_TELEGRAM_TOKEN is no token")
     session = AiohttpSession(
         api=TelegramAPIServer.from_base(settings.KAURI.telegram_api_url), timeout=TIMEOUT
     )
@@ -48,6 +54,6 @@ async def _send(chat: str, text: str) -> Result:
             )
         except (TelegramBadRequest, TelegramForbiddenError, TelegramUnauthorizedError) as exc:
             return Result(Verdict.REFUSED, error=type(exc).__name__)
-        except TelegramAPIError as exc:
+        except AiogramError as exc:
             return Result(Verdict.RETRY, error=type(exc).__name__)
     return Result(Verdict.DELIVERED, 200, f"message {message.message_id}")

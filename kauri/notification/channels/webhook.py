@@ -6,13 +6,17 @@ address: a second look-up (DNS rebinding) can't change the target. Redirects are
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import certifi
 import urllib3
+import urllib3.connection
 from standardwebhooks import Webhook
 
 from kauri.common import clock
@@ -22,7 +26,10 @@ from kauri.notification.models import Delivery
 
 CONNECT_TIMEOUT: Final = 5.0
 READ_TIMEOUT: Final = 15.0
+#: The whole answer: one that drips byte by byte would keep a worker as long as it likes.
+TOTAL_TIMEOUT: Final = 30.0
 ANSWER_BYTES: Final = 500
+LONGEST_PAUSE: Final = 86_400
 
 
 def headers_for(delivery: Delivery, secret: str) -> dict[str, str]:
@@ -68,7 +75,7 @@ def send(delivery: Delivery) -> Result:
                 .replace("\x00", "")
             )
             response.release_conn()
-        except urllib3.exceptions.HTTPError as exc:
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
             return Result(Verdict.RETRY, error=type(exc).__name__)
     return _judged(response.status, answer, response.headers.get("retry-after", ""))
 
@@ -76,15 +83,52 @@ def send(delivery: Delivery) -> Result:
 def _pool(scheme: str, host: str, address: str, port: int) -> urllib3.HTTPConnectionPool:
     timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
     options: dict[str, Any] = {"port": port, "timeout": timeout, "maxsize": 1}
+    pool: urllib3.HTTPConnectionPool
     if scheme == "http":
-        return urllib3.HTTPConnectionPool(address, **options)
-    return urllib3.HTTPSConnectionPool(
+        pool = urllib3.HTTPConnectionPool(address, **options)
+        pool.ConnectionCls = _Cut
+        return pool
+    pool = urllib3.HTTPSConnectionPool(
         address,
         **options,
         ssl_context=ssl.create_default_context(cafile=certifi.where()),
         server_hostname=host,
         assert_hostname=host,
     )
+    pool.ConnectionCls = _CutTls
+    return pool
+
+
+class _Deadline:
+    """A connection that is cut after :data:`TOTAL_TIMEOUT`, however lively the other side is."""
+
+    sock: Any
+    _timer: threading.Timer | None = None
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self._timer = threading.Timer(TOTAL_TIMEOUT, _shut, [self.sock])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().close()  # type: ignore[misc]
+
+
+class _Cut(_Deadline, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _CutTls(_Deadline, urllib3.connection.HTTPSConnection):
+    pass
+
+
+def _shut(sock: socket.socket) -> None:
+    """Wake whoever reads: the file descriptor stays theirs to close."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _judged(status: int, answer: str, retry_after: str) -> Result:
@@ -92,5 +136,7 @@ def _judged(status: int, answer: str, retry_after: str) -> Result:
         return Result(Verdict.DELIVERED, status, answer)
     if status == 410:  # noqa: PLR2004 - Gone: the receiver switches the address off
         return Result(Verdict.GONE, status, answer)
-    pause = timedelta(seconds=min(int(retry_after), 86_400)) if retry_after.isdigit() else None
+    # Anything longer is no number of seconds that we would wait, and may be no number at all.
+    waits = retry_after.isdecimal() and len(retry_after) <= len(str(LONGEST_PAUSE))
+    pause = timedelta(seconds=min(int(retry_after), LONGEST_PAUSE)) if waits else None
     return Result(Verdict.RETRY, status, answer, f"answered {status}", retry_after=pause)
