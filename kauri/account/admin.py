@@ -26,7 +26,6 @@ from kauri.account.models import ApiKey, CustomerGroup, SignIn, User, Verificati
 from kauri.account.services import account_disable, account_enable, customer_verify
 from kauri.common.admin import (
     EMPTY,
-    HouseAdmin,
     ReadOnlyAdmin,
     ReasonForm,
     actor_of,
@@ -41,7 +40,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
-from kauri.core.admin import PeriodFilter, SettingsAdmin
+from kauri.core.admin import NoPopups, PeriodFilter, SettingsAdmin
 
 LEVELS = (
     (0, _("Level 0 – not verified")),
@@ -63,7 +62,7 @@ class VerifyForm(ReasonForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         user_id = searched(str(self.object_id), "uuid")
-        user = User.objects.filter(public_id=user_id).first() if user_id else None
+        user = User.objects.filter(public_id=user_id).first() if isinstance(user_id, uuid.UUID) else None
         if user is not None:
             self.fields["level"].initial = user.verification_level
 
@@ -99,7 +98,7 @@ def sees_operators(request: HttpRequest) -> bool:
     return request.user.has_perm("auth.view_group")
 
 
-class PersonAdmin(HouseAdmin):
+class PersonAdmin(NoPopups):
     """A person's account: profile, verification, keys, sign-ins; operators with their roles."""
 
     list_display = ("email", "username", "level", "group", "state", "language", "registered")

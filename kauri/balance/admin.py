@@ -42,17 +42,15 @@ def transfers_table(transfers: Iterable[Any]) -> SafeString:
     for transfer in transfers:
         for number, entry in enumerate(transfer.entries.all()):
             account = entry.account
-            first = number == 0
             rows.append(
                 (
-                    page_link(transfer) if first else "",
+                    page_link(transfer) + when(transfer.created_at) if number == 0 else "",
                     page_link(account, f"{account.get_kind_display()}{_owner(account)}"),
                     money(entry.amount, account.currency, sign=True),
                     money(entry.balance_after, account.currency),
-                    when(transfer.created_at) if first else "",
                 )
             )
-    headers = (_("Transfer"), _("Ledger account"), _("Amount"), _("Balance after"), _("When"))
+    headers = (_("Transfer"), _("Ledger account"), _("Amount"), _("Balance after"))
     return table(headers, rows, _("The ledger has nothing on this order yet."))
 
 
@@ -100,7 +98,7 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
 
     @display(description=_("balance"), ordering="balance")
     def balance_shown(self, obj: LedgerAccount) -> SafeString:
-        return money(obj.balance_now, obj.currency, sign=True)  # type: ignore[attr-defined]
+        return money(obj.balance_now, obj.currency, sign=True)
 
     @display(description=_("owner"))
     def owner(self, obj: LedgerAccount) -> SafeString:

@@ -79,12 +79,9 @@ def when(moment: datetime | None) -> SafeString:
     """A moment with its zone, and its age below."""
     if moment is None:
         return EMPTY
-    return format_html(
-        '<time class="k-when" datetime="{}">{} UTC <small>{}</small></time>',
-        clock.iso(moment),
-        f"{moment:%Y-%m-%d %H:%M:%S}",
-        age(moment),
-    )
+    said = (f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S} UTC", age(moment))
+    template = '<time class="k-when" datetime="{}"><b>{}</b> <b>{}</b> <small>{}</small></time>'
+    return format_html(template, clock.iso(moment), *said)
 
 
 def short(value: object) -> str:
@@ -106,7 +103,7 @@ def page_url(instance: Model) -> str:
     """The page of a row, by its public id where it has one; empty when there is no such page."""
     options = instance._meta
     # A detail row has its order's key, so it goes by its order's public id.
-    named = instance.order if options.pk.name == "order" else instance  # type: ignore[union-attr, attr-defined]
+    named = instance.order if options.pk.name == "order" else instance
     key = getattr(named, "public_id", None) or instance.pk
     try:
         return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=(key,))
@@ -281,7 +278,7 @@ def back_to(request: HttpRequest, url: str) -> HttpResponse:
 
 def actor_of(request: HttpRequest) -> Any:
     """The signed-in operator as the author of an act."""
-    return request.user.as_actor(ip=request.client_ip)  # type: ignore[union-attr, attr-defined]
+    return request.user.as_actor(ip=request.client_ip)
 
 
 class ReasonForm(BaseDialogForm):

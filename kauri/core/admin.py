@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -85,7 +86,19 @@ class SaysNothingSelect(UnfoldAdminNullBooleanSelectWidget):
         self.choices = [("unknown", _("says nothing")), ("true", _("on")), ("false", _("off"))]
 
 
-class SettingsAdmin(HouseAdmin):
+class NoPopups(HouseAdmin):
+    """Forms without "add another" windows: those are frames, and no page of the house may be framed."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        widget = getattr(field, "widget", None)
+        if isinstance(widget, RelatedFieldWidgetWrapper):
+            widget.can_add_related = widget.can_change_related = False
+            widget.can_view_related = widget.can_delete_related = False
+        return field
+
+
+class SettingsAdmin(NoPopups):
     """A row that people change: reason asked, before and after audited, every version kept."""
 
     form = SettingsForm

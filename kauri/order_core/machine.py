@@ -28,7 +28,7 @@ def start(order: Order, *, actor: Actor, body: Body, reason: str = "") -> Order:
 def transition(order: Order, to: OrderStatus, *, actor: Actor, body: Body, reason: str = "") -> None:
     """Move a locked order. Raises ``wrong_state`` for a move that the table does not list."""
     current = OrderStatus(order.status)
-    if to not in MOVES[OrderType(order.type)].get(current, frozenset()):
+    if to not in MOVES.get(OrderType(order.type), {}).get(current, frozenset()):
         raise KauriError(
             "wrong_state", f"{order.type} {order.public_id}: {current.value} may not become {to.value}"
         )

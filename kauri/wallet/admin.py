@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
@@ -22,7 +22,7 @@ class GivenFilter(SimpleListFilter):
     title = _("given out")
     parameter_name = "given"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, object]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         del request, model_admin
         return [("yes", _("Given to a customer")), ("no", _("Spare"))]
 

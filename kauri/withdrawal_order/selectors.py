@@ -139,9 +139,10 @@ def next_waiting(operator_id: int, after: uuid.UUID | None = None) -> uuid.UUID 
         .filter(Q(taken_by__isnull=True) | Q(taken_by_id=operator_id))
         .exclude(order__owner_id=operator_id)
         .exclude(votes__actor_kind="operator", votes__actor_id=str(operator_id))
-        .exclude(order__public_id=after)
         .values_list("order__public_id", flat=True)
     )
+    if after is not None:
+        waiting = waiting.exclude(order__public_id=after)
     here = Approval.objects.filter(order__public_id=after).first() if after is not None else None
     if here is None:
         return waiting.first()

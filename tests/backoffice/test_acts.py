@@ -55,6 +55,13 @@ def test_every_act_on_a_page_is_a_dialog() -> None:
             assert not any("." in rule for rule in method.allowed_permissions)
 
 
+def test_no_form_opens_a_frame(at_desk: AtDesk) -> None:
+    client, operator = at_desk("Administrator"), scene.operator("Support").user
+    for row in (Policy.objects.first(), operator):
+        page = client.get(page_url(row)).content.decode()
+        assert "related-widget-wrapper-link" not in page
+
+
 def test_nothing_is_deleted_from_the_back_office(at_desk: AtDesk) -> None:
     client = at_desk()
     client.person.user.is_superuser = True
