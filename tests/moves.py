@@ -72,9 +72,7 @@ def withdraw(
     user: User, amount: str, *, currency: str = "USDT", to: str = DESTINATION, **fields: Any
 ) -> Order:
     """Ask for a withdrawal as its customer."""
-    request = WithdrawalRequest(
-        user_id=user.pk, currency=currency, amount=amount, destination=to, **fields
-    )
+    request = WithdrawalRequest(user_id=user.pk, currency=currency, amount=amount, destination=to, **fields)
     return withdrawal_create(request=request, actor=user.as_actor())
 
 

@@ -140,7 +140,9 @@ def _depth(data: Any) -> int:
         deepest = max(deepest, depth)
         if isinstance(item, str) and ("\x00" in item or not _is_unicode(item)):
             raise KauriError("validation_error", "text with a NUL or with half of a character")
-        children = [*item, *item.values()] if isinstance(item, dict) else item if isinstance(item, list) else ()
+        children = (
+            [*item, *item.values()] if isinstance(item, dict) else item if isinstance(item, list) else ()
+        )
         stack.extend((child, depth + 1) for child in children)
     return deepest
 

@@ -17,12 +17,12 @@ def with_chain_height(orders: QuerySet[Order]) -> QuerySet[Order]:
     return orders.annotate(chain_height=Subquery(blocks.values("height")[:1]))
 
 
-def confirmations(payin: Payin, order: Order | None = None) -> int:
+def confirmations(payin: Payin, order: Order) -> int:
     """How deep the payin is in the chain that we have followed; 0 off the chain."""
     if payin.block_height is None or payin.state == Payin.State.ORPHANED:
         return 0
-    if hasattr(order, "chain_height"):
-        height = order.chain_height
+    if "chain_height" in vars(order):
+        height: int | None = vars(order)["chain_height"]
     else:
         cursor = ChainBlock.objects.filter(provider_id=payin.provider_id).first()
         height = cursor.height if cursor else None

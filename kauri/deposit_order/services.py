@@ -94,7 +94,9 @@ def deposit_event(event: Event, provider: Provider) -> Effect:
     with transaction.atomic():
         found = link_by_reference(event.reference, provider)
         # One payin of a link at a time: the second one sees that the link is paid.
-        link = found and lock(PaymentLink.objects.select_related("user", "currency").filter(pk=found.pk)).get()
+        link = (
+            found and lock(PaymentLink.objects.select_related("user", "currency").filter(pk=found.pk)).get()
+        )
         payin, made = Payin.objects.get_or_create(
             provider=provider,
             transaction=event.provider_reference,

@@ -45,7 +45,7 @@ def to_pdf(content: Content) -> bytes:
         for table in content.tables
     ]
     html = render_to_string("reports/report.html", {"content": content, "tables": tables})
-    pdf = HTML(string=html, base_url=str(settings.BASE_DIR), url_fetcher=_only_ours).write_pdf()
+    pdf = HTML(string=html, base_url=str(settings.BASE_DIR), url_fetcher=_only_ours()).write_pdf()
     assert isinstance(pdf, bytes)
     return pdf
 
@@ -96,11 +96,16 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _only_ours(url: str, *args: Any, **kwargs: Any) -> Any:
-    """Let the renderer read our own static files and nothing else: no network, no other file."""
-    from weasyprint.urls import default_url_fetcher  # noqa: PLC0415 - see to_pdf
+def _only_ours() -> Any:
+    """A reader of our own static files and of nothing else: no network, no other file."""
+    from weasyprint.urls import URLFetcher  # noqa: PLC0415 - see to_pdf
 
     root = (Path(settings.BASE_DIR) / "static").resolve().as_uri() + "/"
-    if not url.startswith(root) or ".." in url:
-        raise ValueError("only the report's own font is read")
-    return default_url_fetcher(url, *args, **kwargs)
+
+    class OnlyOurs(URLFetcher):
+        def fetch(self, url: str, headers: Any = None) -> Any:
+            if not url.startswith(root) or ".." in url or "%" in url:
+                raise ValueError("only the report's own font is read")
+            return super().fetch(url, headers)
+
+    return OnlyOurs(allowed_protocols={"file"}, allow_redirects=False)

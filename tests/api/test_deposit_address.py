@@ -18,9 +18,7 @@ from tests.moves import sandbox_on
 
 PATH = "/api/v1/deposit/address"
 #: The public phrase's own extended key, as tests/house.py derives it: addresses 0 and 1.
-XPUB = (
-    "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt"
-)
+XPUB = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt"
 
 
 @pytest.fixture
@@ -89,9 +87,7 @@ def test_a_link_for_fiat(api: ApiClient) -> None:
         ({"callback_url": "https://user@shop.example/"}, 400, "validation_error"),
     ],
 )
-def test_refusals(
-    node: Provider, api: ApiClient, fields: dict[str, str], status: int, code: str
-) -> None:
+def test_refusals(node: Provider, api: ApiClient, fields: dict[str, str], status: int, code: str) -> None:
     answer = ask(api, **fields)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert DepositAddress.objects.count() == PaymentLink.objects.count() == 0

@@ -12,10 +12,10 @@ import pytest
 from kauri.account import tokens
 from kauri.account.models import ApiKey, User
 from kauri.balance import invariants
+from kauri.common import clock
 from kauri.core.models import Currency, IdempotencyRecord, Network, OutboxEvent, Provider, Switch
 from kauri.core.services import IDEMPOTENCY_LIFE, idempotency_forget
 from kauri.order_core.models import Order, Policy
-from kauri.common import clock
 from tests.api.client import ApiClient
 from tests.moves import balance_of, give, sandbox_on, withdraw
 
@@ -68,7 +68,7 @@ def test_amounts_as_strings(api: ApiClient) -> None:
 
 @pytest.mark.parametrize("text", ["100", "100.00", '"100"', '" 100.00 "', "1e2"])
 def test_amounts_are_read_from_their_text(api: ApiClient, text: str) -> None:
-    raw = '{"currency": "uah", "amount": %s, "wallet_to": "sandbox:success"}' % text
+    raw = f'{{"currency": "uah", "amount": {text}, "wallet_to": "sandbox:success"}}'
     answer = api.http.generic(
         "POST", PATH, raw, content_type="application/json", headers={"Authorization": f"Bearer {api.token}"}
     )
@@ -217,9 +217,7 @@ def test_every_switch_has_a_code_of_its_own(api: ApiClient, user: User) -> None:
     assert refused() == (503, "provider_unavailable")
     Provider.objects.filter(code="sandbox").update(health="ok", is_enabled=False)
     assert refused() == (403, "operation_disabled")
-    Provider.objects.filter(code="sandbox").update(
-        is_enabled=True, settings={"network": "erc20"}
-    )
+    Provider.objects.filter(code="sandbox").update(is_enabled=True, settings={"network": "erc20"})
     Network.objects.filter(code="erc20").update(is_enabled=False)
     assert refused() == (403, "operation_disabled")
     User.objects.filter(pk=user.pk).update(verification_level=0)

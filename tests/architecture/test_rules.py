@@ -65,9 +65,7 @@ def test_only_the_machine_writes_an_orders_status() -> None:
 
 def test_only_the_ledger_calls_the_ledgers_functions() -> None:
     functions = re.compile(r"ledger_(post|hold|settle_hold|roll)\s*\(")
-    callers = {
-        name(path) for path in SOURCES if functions.search(path.read_text(encoding="utf-8"))
-    }
+    callers = {name(path) for path in SOURCES if functions.search(path.read_text(encoding="utf-8"))}
     assert callers == {"kauri/balance/ledger.py"}
 
 
@@ -103,9 +101,7 @@ def test_time_is_read_in_one_place() -> None:
 
 
 def test_sizes() -> None:
-    long_files = [
-        name(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400
-    ]
+    long_files = [name(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400]
     long_functions = [
         f"{file}: {node.name}"
         for file, tree in trees(SOURCES)
@@ -135,7 +131,9 @@ def test_every_tasks_module_does_only_what_a_queue_can_carry() -> None:
     for file, tree in trees([path for path in DOMAIN if path.name == "tasks.py"]):
         for node in tree.body:
             if isinstance(node, ast.FunctionDef):
-                kinds = {ast.unparse(argument.annotation) for argument in node.args.args if argument.annotation}
+                kinds = {
+                    ast.unparse(argument.annotation) for argument in node.args.args if argument.annotation
+                }
                 assert kinds <= {"int", "str"}, f"{file}: {node.name}"
 
 
@@ -180,7 +178,9 @@ PROD = {
 }
 
 
-def start(variables: dict[str, str], code: str = "import backoffice.settings") -> subprocess.CompletedProcess[str]:
+def start(
+    variables: dict[str, str], code: str = "import backoffice.settings"
+) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("KAURI_")}
     clean.pop("DATABASE_URL", None)
     return subprocess.run(

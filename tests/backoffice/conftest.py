@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.backoffice import scene
 
-_CHROMIUM = "/usr/bin/chromium"
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -42,7 +43,9 @@ def at_desk(house: None) -> Callable[..., Client]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    assert executable, "no Chromium on this machine: apt-get install chromium"
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_ARGUMENTS))
+        found = playwright.chromium.launch(executable_path=executable, args=list(_ARGUMENTS))
         yield found
         found.close()

@@ -200,7 +200,9 @@ def test_who_may_not_decide_sees_no_buttons_and_is_refused(at_desk: AtDesk, orde
     assert 'data-testid="reject"' not in page
     for verb in ("approve", "reject", "take", "untake"):
         url = reverse("admin:withdrawal_act", args=(order.public_id, verb))
-        assert client.post(url, {"reason": "", "code": "other", "words": ""}).status_code == 403
+        answer = client.post(url, {"reason": "", "code": "other", "words": ""})
+        assert answer.status_code == 403
+        assert "Your roles do not allow this" in answer.content.decode()
     assert status_of(order) == OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION
     assert Approval.objects.get().taken_by is None
 
@@ -216,7 +218,9 @@ def test_a_decision_needs_its_token(at_desk: AtDesk, order: Order) -> None:
     client = at_desk()
     client.handler.enforce_csrf_checks = True
     url = reverse("admin:withdrawal_act", args=(order.public_id, "approve"))
-    assert client.post(url, {"reason": ""}).status_code == 403
+    answer = client.post(url, {"reason": ""})
+    assert answer.status_code == 403
+    assert "Nothing was changed. Open the page again" in answer.content.decode()
     assert status_of(order) == OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION
 
 

@@ -51,9 +51,7 @@ def pay_all(usdt: Usdt) -> None:
         usdt.chain.mine(3)
 
 
-def test_two_operators_decide_at_once(
-    customer: Callable[..., User], operator: Callable[..., Actor]
-) -> None:
+def test_two_operators_decide_at_once(customer: Callable[..., User], operator: Callable[..., Actor]) -> None:
     sandbox_on()
     user = customer()
     give(user, "UAH", "200")
@@ -63,9 +61,7 @@ def test_two_operators_decide_at_once(
     def decide(number: int) -> str:
         if number:
             return code_of(
-                lambda: withdrawals.withdrawal_reject(
-                    order_id=order.public_id, actor=people[1], reason="no"
-                )
+                lambda: withdrawals.withdrawal_reject(order_id=order.public_id, actor=people[1], reason="no")
             )
         return code_of(lambda: withdrawals.withdrawal_approve(order_id=order.public_id, actor=people[0]))
 
@@ -79,9 +75,7 @@ def test_two_operators_decide_at_once(
     assert invariants.broken_laws() == []
 
 
-def test_many_approvals_are_one_payout(
-    customer: Callable[..., User], operator: Callable[..., Actor]
-) -> None:
+def test_many_approvals_are_one_payout(customer: Callable[..., User], operator: Callable[..., Actor]) -> None:
     sandbox_on()
     user = customer()
     give(user, "UAH", "200")

@@ -35,7 +35,6 @@ async def _send(chat: str, text: str) -> Result:
         TelegramRetryAfter,
         TelegramUnauthorizedError,
     )
-
     from aiogram.utils.token import TokenValidationError, validate_token  # noqa: PLC0415
 
     try:

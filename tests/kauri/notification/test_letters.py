@@ -30,8 +30,8 @@ def letters(settings: Any) -> Callable[[], list[Message]]:
     def read() -> list[Message]:
         found = []
         for path in sorted(Path(settings.EMAIL_FILE_PATH).glob("*.log")):
-            text = path.read_text(encoding="utf-8")
-            found += [email.message_from_string(part.lstrip("\n")) for part in text.split("-" * 79) if part.strip()]
+            parts = path.read_bytes().split(b"-" * 79)
+            found += [email.message_from_bytes(part.lstrip()) for part in parts if part.strip()]
         return found
 
     return read

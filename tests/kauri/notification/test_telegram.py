@@ -141,9 +141,7 @@ def test_one_event_is_one_message(chat: Inbox, waiting: Callable[[], Any], drain
     assert len(chat.items) == 1
 
 
-def test_asked_to_slow_down_it_waits_so_long(
-    settings: Any, waiting: Callable[[], Any], drain: Drain
-) -> None:
+def test_asked_to_slow_down_it_waits_so_long(settings: Any, waiting: Callable[[], Any], drain: Drain) -> None:
     with refusing(429, "Too Many Requests: retry after 1800", retry_after=1800) as (url, seen):
         connect(settings, url)
         moment = clock.now() + timedelta(seconds=1)

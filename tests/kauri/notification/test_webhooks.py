@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -26,122 +20,15 @@ from kauri.notification.channel import Result
 from kauri.notification.channels import webhook
 from kauri.notification.models import Delivery, DeliveryAttempt
 from tests.house import WEBHOOK_SECRET
+from tests.kauri.notification.receiver import Receiver, status, try_at
 from tests.moves import Crash, code_of, forget_queue, queued
 
 Drain = Callable[..., int]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def _some(line: socket.socket) -> bytes:
-    data = line.recv(65536)
-    if not data:
-        raise OSError("the other side left")
-    return data
-
-
-class Receiver:
-    """A loopback server that answers raw bytes, one connection after another."""
-
-    def __init__(self) -> None:
-        self.requests: list[bytes] = []
-        self.answers: list[bytes] = []
-        #: Sends these pieces first, waiting so long before each; for servers that drip.
-        self.pieces: list[bytes] = []
-        self.pause = threading.Event()
-        self.pause_seconds = 0.0
-        self.context: ssl.SSLContext | None = None
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}/hook?shop=7"
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self.server.accept()
-            except OSError:
-                return
-            try:
-                if self.context is not None:
-                    line = self.context.wrap_socket(line, server_side=True)
-                self._answer(line)
-            except OSError:
-                continue
-            finally:
-                line.close()
-
-    def _answer(self, line: socket.socket) -> None:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += _some(line)
-        head, _, rest = data.partition(b"\r\n\r\n")
-        [length] = [int(row[15:]) for row in head.split(b"\r\n") if row.lower().startswith(b"content-length:")]
-        while len(rest) < length:
-            rest += _some(line)
-        self.requests.append(head + b"\r\n\r\n" + rest)
-        for piece in self.pieces:
-            self.pause.wait(self.pause_seconds)
-            line.sendall(piece)
-        if not self.pieces:
-            line.sendall(self.answers.pop(0) if self.answers else OK)
-
-    def headers(self, number: int = -1) -> dict[str, str]:
-        head = self.requests[number].partition(b"\r\n\r\n")[0].decode()
-        return {k.lower(): v for k, v in (row.split(": ", 1) for row in head.split("\r\n")[1:])}
-
-    def body(self, number: int = -1) -> bytes:
-        return self.requests[number].partition(b"\r\n\r\n")[2]
-
-    def close(self) -> None:
-        self.pause.set()
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()
-        self.thread.join()
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    settings.KAURI = settings.KAURI.model_copy(update={"webhook_allowed_networks": ["127.0.0.1/32"]})
-    made = Receiver()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def tell(customer: Callable[..., User], receiver: Receiver) -> Callable[..., Delivery]:
-    """Makes an event of an order with a webhook and dispatches it."""
-    user = customer()
-
-    def make(
-        order: uuid.UUID | None = None, number: int = 1, url: str = "", owner: User | None = None
-    ) -> Delivery:
-        event = emit(
-            "withdrawal.closed",
-            subject_type="order",
-            subject_id=order or uuid.uuid4(),
-            payload={"number": number, "text": "ї"},
-            owner_id=(owner or user).pk,
-            callback_url=url or receiver.url,
-        )
-        services.outbox_dispatch(event.pk)
-        return Delivery.objects.get(event=event)
-
-    return make
-
-
-def status(code: int, **headers: str) -> bytes:
-    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\n{lines}\r\n".encode("latin-1")
-
-
-def try_at(delivery: Delivery, moment: Any) -> Delivery:
-    with clock.standing_at(moment):
-        services.delivery_send(delivery.pk)
-    delivery.refresh_from_db()
-    return delivery
-
-
-def test_signed_so_that_the_standards_library_verifies(tell: Callable[..., Delivery], receiver: Receiver) -> None:
+def test_signed_so_that_the_standards_library_verifies(
+    tell: Callable[..., Delivery], receiver: Receiver
+) -> None:
     delivery = tell()
     services.delivery_send(delivery.pk)
     delivery.refresh_from_db()
@@ -245,7 +132,9 @@ def test_a_huge_answer_is_cut(tell: Callable[..., Delivery], receiver: Receiver)
 
 
 def test_a_compressed_answer_is_not_unpacked(tell: Callable[..., Delivery], receiver: Receiver) -> None:
-    receiver.answers = [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08x"]
+    receiver.answers = [
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08x"
+    ]
     assert try_at(tell(), clock.now()).state == "delivered"
 
 
@@ -304,7 +193,9 @@ def test_the_second_about_an_order_waits_for_the_first(
     assert {rows[d.pk].state for d in (first, second, other, elsewhere)} == {"delivered"}
 
 
-def test_a_dead_first_lets_the_second_go(tell: Callable[..., Delivery], receiver: Receiver, drain: Drain) -> None:
+def test_a_dead_first_lets_the_second_go(
+    tell: Callable[..., Delivery], receiver: Receiver, drain: Drain
+) -> None:
     receiver.answers = [status(410)]
     order = uuid.uuid4()
     tell(order, 1)
@@ -314,7 +205,9 @@ def test_a_dead_first_lets_the_second_go(tell: Callable[..., Delivery], receiver
     assert second.state == "delivered"
 
 
-def test_an_event_dispatched_twice_is_one_delivery(tell: Callable[..., Delivery], receiver: Receiver, drain: Drain) -> None:
+def test_an_event_dispatched_twice_is_one_delivery(
+    tell: Callable[..., Delivery], receiver: Receiver, drain: Drain
+) -> None:
     delivery = tell()
     assert services.outbox_dispatch(delivery.event_id) == 0
     OutboxEvent.objects.update(dispatched_at=None)
@@ -434,107 +327,3 @@ def test_events_without_an_address_or_not_of_an_order_make_nothing(customer: Cal
         event = emit("x.y", subject_type=subject, subject_id=uuid.uuid4(), payload={}, callback_url=url)
         assert services.outbox_dispatch(event.pk) == 0
     assert Delivery.objects.count() == 0
-
-
-# -- where it goes ----------------------------------------------------------------------------------
-
-
-def test_private_targets_are_not_called(tell: Callable[..., Delivery], settings: Any, receiver: Receiver) -> None:
-    settings.KAURI = settings.KAURI.model_copy(update={"webhook_allowed_networks": []})
-    delivery = try_at(tell(), clock.now())
-    [tried] = delivery.tries.all()
-    assert (delivery.state, tried.status) == ("waiting", None)
-    assert "private" in tried.error
-    assert receiver.requests == []
-
-
-def test_the_connection_goes_to_the_judged_address(
-    tell: Callable[..., Delivery], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DNS rebinding: whoever looks the name up again would be led elsewhere."""
-    port = int(receiver.url.split(":")[2].split("/")[0])
-    real = socket.getaddrinfo
-    asked: list[str] = []
-
-    def lookup(host: str, *args: Any, **kwargs: Any) -> Any:
-        if host == "shop.example":
-            asked.append(host)
-            return real("127.0.0.1" if len(asked) == 1 else "127.0.0.2", *args, **kwargs)
-        return real(host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    delivery = try_at(tell(url=f"http://shop.example:{port}/hook"), clock.now())
-    assert delivery.state == "delivered"
-    assert asked == ["shop.example"]
-    assert receiver.headers()["host"] == f"shop.example:{port}"
-
-
-@contextmanager
-def certificate_for(name: str, folder: Path) -> Iterator[tuple[ssl.SSLContext, Path]]:
-    """A server's TLS context for ``name`` and the file of the authority that signed it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = clock.now()
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert, secret = folder / "cert.pem", folder / "key.pem"
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, secret)
-    yield context, cert
-
-
-@pytest.mark.parametrize(
-    ("name", "trusted", "state"),
-    [
-        ("shop.example", True, "delivered"),
-        ("other.example", True, "waiting"),
-        ("shop.example", False, "waiting"),
-    ],
-)
-def test_the_certificate_must_be_the_names(
-    tell: Callable[..., Delivery],
-    receiver: Receiver,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    name: str,
-    trusted: bool,
-    state: str,
-) -> None:
-    port = int(receiver.url.split(":")[2].split("/")[0])
-    real = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *a, **k: real("127.0.0.1" if host == "shop.example" else host, *a, **k),
-    )
-    with certificate_for(name, tmp_path) as (context, authority):
-        receiver.context = context
-        if trusted:
-            monkeypatch.setattr(webhook.certifi, "where", lambda: str(authority))
-        delivery = try_at(tell(url=f"https://shop.example:{port}/hook"), clock.now())
-    assert delivery.state == state
-    assert len(receiver.requests) == (state == "delivered")
-    if state == "waiting":
-        assert delivery.tries.get().error == "SSLError"

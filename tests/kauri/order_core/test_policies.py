@@ -58,7 +58,10 @@ def scope(who: str, people: dict[str, Any]) -> dict[str, Any]:
 
 @given(rows=st.dictionaries(st.sampled_from(SCOPES), ROW, max_size=12))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 def test_resolution_agrees_with_a_walk_from_the_most_specific_scope(
     people: dict[str, Any], rows: dict[tuple[str, str], dict[str, Any]]
@@ -67,12 +70,12 @@ def test_resolution_agrees_with_a_walk_from_the_most_specific_scope(
     made = {}
     for (who, code), values in rows.items():
         currency = Currency.objects.get(code=code) if code else None
-        made[who, code] = Policy(
-            operation="WITHDRAWAL", currency=currency, **scope(who, people), **values
-        )
+        made[who, code] = Policy(operation="WITHDRAWAL", currency=currency, **scope(who, people), **values)
         made[who, code].save_without_historical_record()
         # The same scope of another operation says nothing here.
-        Policy(operation="DEPOSIT", currency=currency, **scope(who, people), enabled=False).save_without_historical_record()
+        Policy(
+            operation="DEPOSIT", currency=currency, **scope(who, people), enabled=False
+        ).save_without_historical_record()
     found = policies.resolve(OrderType.WITHDRAWAL, Currency.objects.get(code="UAH"), people["user"])
     order = [(who, code) for who in ("user", "group", "personal", "everyone") for code in ("UAH", "")]
     for name in FIELDS:
@@ -174,9 +177,7 @@ def test_minimum_and_maximum_are_inside(uah: tuple[User, Policy]) -> None:
 
 
 @pytest.mark.parametrize(("name", "days"), [("daily_amount", 1), ("monthly_amount", 30)])
-def test_totals_to_the_last_digit_and_the_last_second(
-    uah: tuple[User, Policy], name: str, days: int
-) -> None:
+def test_totals_to_the_last_digit_and_the_last_second(uah: tuple[User, Policy], name: str, days: int) -> None:
     user, policy = uah
     limit(policy, **{name: Decimal(300)})
     assert asked(user, "200") == "ok"
@@ -236,5 +237,5 @@ def test_a_limit_used_up_says_what_is_left(uah: tuple[User, Policy]) -> None:
     user, policy = uah
     limit(policy, daily_amount=Decimal(300))
     assert asked(user, "250") == "ok"
-    with pytest.raises(KauriError, match="^50 UAH is left$"), clock.standing_at(START):
+    with pytest.raises(KauriError, match=r"^50 UAH is left$"), clock.standing_at(START):
         withdraw(user, "100", currency="UAH", to="sandbox:success")

@@ -153,9 +153,7 @@ def test_a_chain_that_became_shorter(usdt: Usdt, payer: tuple[User, str]) -> Non
     assert balance_of(user) == (Decimal("25.5"), Decimal(0))
 
 
-def test_a_reorg_deeper_than_remembered_stops_and_calls_a_person(
-    usdt: Usdt, payer: tuple[User, str]
-) -> None:
+def test_a_reorg_deeper_than_remembered_stops_and_calls_a_person(usdt: Usdt, payer: tuple[User, str]) -> None:
     user, address = payer
     usdt.send(address, "25.5", mine=2)
     scan(usdt)
@@ -223,9 +221,7 @@ def test_money_at_a_spare_address_waits_for_a_person(usdt: Usdt, payer: tuple[Us
 
 
 @pytest.mark.parametrize(("amount", "state", "credits"), [("0.999999", "unmatched", 0), ("1", "credited", 1)])
-def test_the_minimum(
-    usdt: Usdt, payer: tuple[User, str], amount: str, state: str, credits: int
-) -> None:
+def test_the_minimum(usdt: Usdt, payer: tuple[User, str], amount: str, state: str, credits: int) -> None:
     user, address = payer
     usdt.send(address, amount, mine=3)
     assert scan(usdt) == credits
