@@ -35,6 +35,10 @@ class Crash(Exception):
     """What a killed process looks like to the code that was running."""
 
 
+class Killed(BaseException):
+    """Like Crash, but past every handler: what kill -9 leaves of a worker."""
+
+
 def give(user: User, code: str, amount: str) -> None:
     """Money from nowhere, honestly booked against the house's capital."""
     currency = Currency.objects.get(code=code)

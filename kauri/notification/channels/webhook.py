@@ -136,7 +136,7 @@ def _judged(status: int, answer: str, retry_after: str) -> Result:
         return Result(Verdict.DELIVERED, status, answer)
     if status == 410:  # noqa: PLR2004 - Gone: the receiver switches the address off
         return Result(Verdict.GONE, status, answer)
-    # Anything longer is no number of seconds that we would wait, and may be no number at all.
-    waits = retry_after.isdecimal() and len(retry_after) <= len(str(LONGEST_PAUSE))
-    pause = timedelta(seconds=min(int(retry_after), LONGEST_PAUSE)) if waits else None
+    # Nine digits are decades already; isdigit() would let through what int() can't read.
+    waits = int(retry_after[:9]) if retry_after.isdecimal() else None
+    pause = None if waits is None else timedelta(seconds=min(waits, LONGEST_PAUSE))
     return Result(Verdict.RETRY, status, answer, f"answered {status}", retry_after=pause)

@@ -25,6 +25,7 @@ from kauri.withdrawal_order import services as withdrawals
 from tests.kauri.callbacks.caller import message, only, process_until_left, tell
 from tests.moves import (
     Crash,
+    Killed,
     approved,
     balance_of,
     code_of,
@@ -59,10 +60,10 @@ def test_a_call_that_kills_its_worker_is_left_after_the_limit(
     http: Client, link: Callable[..., PaymentLink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell(http, message(link().public_id))
-    monkeypatch.setattr(dispatch, "apply", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(dispatch, "apply", lambda *_: (_ for _ in ()).throw(Killed))
     moment = clock.now()
     for _ in range(services.MAX_ATTEMPTS):
-        with clock.standing_at(moment), pytest.raises(KeyboardInterrupt):
+        with clock.standing_at(moment), pytest.raises(Killed):
             services.callback_process(only().pk)
         moment += services.LEASE + timedelta(seconds=1)
     for _ in range(2):

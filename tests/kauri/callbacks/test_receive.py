@@ -28,6 +28,7 @@ from tests.kauri.callbacks.caller import PATH, message, only, tell
 from tests.moves import (
     SANDBOX_SECRET,
     Crash,
+    Killed,
     balance_of,
     events,
     queued,
@@ -262,8 +263,8 @@ def test_killed_between_payin_and_credit_is_credited_by_the_next_try(
 ) -> None:
     made = link()
     tell(http, message(made.public_id))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(deposits, "deposit_credit", lambda *_a, **_k: (_ for _ in ()).throw(KeyboardInterrupt))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(deposits, "deposit_credit", lambda *_a, **_k: (_ for _ in ()).throw(Killed))
         services.callback_process(only().pk)
     assert only().state == "stored"
     services.callback_process(only().pk)

@@ -23,7 +23,7 @@ from kauri.core.models import AuditEntry
 from kauri.report import renderers, services
 from kauri.report.definition import Column, Content, Table
 from kauri.report.models import ReportDownload, ReportRun
-from tests.moves import code_of, give, queued
+from tests.moves import Killed, code_of, give, queued
 
 Drain = Callable[..., int]
 NAME = "balances_and_obligations"
@@ -196,7 +196,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Iterator[No
 
 def test_a_killed_maker_is_followed_by_another(treasurer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ask(treasurer, "xlsx")
-    with broken(monkeypatch, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+    with broken(monkeypatch, Killed()), pytest.raises(Killed):
         services.report_make(run.pk)
     run.refresh_from_db()
     assert (run.state, run.attempts) == ("running", 1)
