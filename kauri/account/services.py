@@ -218,7 +218,9 @@ def letter(user: User, name: str, params: dict[str, str]) -> None:
 
 
 @transaction.atomic
-def demo_customer_create(*, email: str, password: str | None, username: str, language: str, level: int) -> User:
+def demo_customer_create(
+    *, email: str, password: str | None, username: str, language: str, level: int
+) -> User:
     """A customer of the demo: confirmed and verified from the start."""
     if settings.KAURI.env == "prod":
         raise KauriError("forbidden", "no demo customers in production")

@@ -66,7 +66,7 @@ def test_nothing_is_deleted_from_the_back_office(at_desk: AtDesk) -> None:
     client = at_desk()
     client.person.user.is_superuser = True
     client.person.user.save()
-    customer = scene.customer("anna@example.com")
+    customer = scene.customer("first@example.com")
     url = reverse("admin:account_user_delete", args=(customer.public_id,))
     assert client.post(url, {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=customer.pk).exists()
@@ -75,7 +75,7 @@ def test_nothing_is_deleted_from_the_back_office(at_desk: AtDesk) -> None:
 
 
 def test_verify_sets_the_level_and_keeps_the_reason(at_desk: AtDesk) -> None:
-    client, customer = at_desk("Compliance"), scene.customer("anna@example.com", level=1)
+    client, customer = at_desk("Compliance"), scene.customer("first@example.com", level=1)
     url = dialog("account_user_verify", customer.public_id)
     assert "Set the verification level" in client.get(url).content.decode()
     customer.refresh_from_db()
@@ -90,7 +90,7 @@ def test_verify_sets_the_level_and_keeps_the_reason(at_desk: AtDesk) -> None:
 
 
 def test_verify_without_a_reason_does_nothing(at_desk: AtDesk) -> None:
-    client, customer = at_desk("Compliance"), scene.customer("anna@example.com", level=1)
+    client, customer = at_desk("Compliance"), scene.customer("first@example.com", level=1)
     page = client.post(
         dialog("account_user_verify", customer.public_id), {**SENT, "level": "2", "reason": " "}
     )
@@ -99,7 +99,7 @@ def test_verify_without_a_reason_does_nothing(at_desk: AtDesk) -> None:
 
 
 def test_disable_and_enable_an_account(at_desk: AtDesk) -> None:
-    client, customer = at_desk("Compliance"), scene.customer("anna@example.com")
+    client, customer = at_desk("Compliance"), scene.customer("first@example.com")
     client.post(dialog("account_user_disable", customer.public_id), {**SENT, "reason": "stolen papers"})
     customer.refresh_from_db()
     assert (customer.is_active, customer.disabled_reason) == (False, "stolen papers")
@@ -113,7 +113,7 @@ def test_disable_and_enable_an_account(at_desk: AtDesk) -> None:
 
 @pytest.mark.parametrize("role", ["Support", "Treasury", "Finance", "Administrator", "Auditor"])
 def test_only_compliance_and_seniors_verify_and_disable(at_desk: AtDesk, role: str) -> None:
-    client, customer = at_desk(role), scene.customer("anna@example.com", level=1)
+    client, customer = at_desk(role), scene.customer("first@example.com", level=1)
     for name in ("verify", "disable"):
         url = dialog(f"account_user_{name}", customer.public_id)
         assert client.post(url, {**SENT, "level": "2", "reason": "x"}).status_code == 403
@@ -122,7 +122,7 @@ def test_only_compliance_and_seniors_verify_and_disable(at_desk: AtDesk, role: s
 
 
 def test_looking_at_a_customer_is_on_record(at_desk: AtDesk) -> None:
-    client, customer = at_desk("Support"), scene.customer("anna@example.com")
+    client, customer = at_desk("Support"), scene.customer("first@example.com")
     client.get(page_url(customer))
     entry = AuditEntry.objects.get(verb="customer_view")
     assert (entry.object_id, entry.actor_label) == (str(customer.pk), client.person.user.email)
@@ -181,14 +181,14 @@ def test_replay_and_send_again_go_through_their_services(at_desk: AtDesk) -> Non
     callback.refresh_from_db()
     assert callback.state == InboundCallback.State.STORED
     assert AuditEntry.objects.filter(object_type="callback").exists()
-    delivery = scene.delivery(scene.customer("anna@example.com"))
+    delivery = scene.delivery(scene.customer("first@example.com"))
     client.post(dialog("notification_delivery_send_again", delivery.public_id), SENT)
     delivery.refresh_from_db()
     assert delivery.state == Delivery.State.WAITING
 
 
 def test_many_dead_webhooks_are_sent_again_at_once(at_desk: AtDesk) -> None:
-    user = scene.customer("anna@example.com")
+    user = scene.customer("first@example.com")
     rows = [scene.delivery(user) for _number in range(3)]
     client, url = at_desk("Support"), reverse("admin:notification_delivery_changelist")
     data = {"action": "send_again_selected", "_selected_action": [row.pk for row in rows[:2]]}

@@ -86,13 +86,13 @@ def sign_in(found: Window, person: scene.Person) -> Page:
 
 @pytest.fixture
 def treasurer() -> scene.Person:
-    return scene.operator("Treasury", "olena@example.com", scene.PASSWORD)
+    return scene.operator("Treasury", "treasury-one@example.com", scene.PASSWORD)
 
 
 @pytest.fixture
 def order() -> Order:
     scene.provider()
-    return scene.withdrawal(scene.customer("anna@example.com", balance="20000", level=2), "12500")
+    return scene.withdrawal(scene.customer("first@example.com", balance="20000", level=2), "12500")
 
 
 def decision_of(order: Order) -> str:
@@ -135,7 +135,7 @@ def test_decide_by_mouse(window: Callable[..., Window], treasurer: scene.Person,
 
 
 def test_decide_by_keyboard(window: Callable[..., Window], treasurer: scene.Person, order: Order) -> None:
-    second = scene.withdrawal(scene.customer("carl@example.com", balance="9000"), "2000")
+    second = scene.withdrawal(scene.customer("third@example.com", balance="9000"), "2000")
     found = window()
     sign_in(found, treasurer)
     page = found.open(decision_of(order))
@@ -166,7 +166,7 @@ def test_decide_by_keyboard(window: Callable[..., Window], treasurer: scene.Pers
 def test_two_operators_see_each_other(
     window: Callable[..., Window], treasurer: scene.Person, order: Order
 ) -> None:
-    other = scene.operator("Treasury", "maks@example.com", scene.PASSWORD)
+    other = scene.operator("Treasury", "treasury-two@example.com", scene.PASSWORD)
     first, second = window(), window()
     sign_in(first, treasurer)
     sign_in(second, other)
@@ -174,8 +174,10 @@ def test_two_operators_see_each_other(
     first_page.get_by_test_id("take").click()
     expect(first_page.get_by_test_id("taken")).to_have_text("You have taken it")
     # The other page was open before: it learns by itself.
-    expect(second_page.get_by_test_id("taken")).to_have_text("Taken by olena@example.com", timeout=25_000)
-    expect(second_page.get_by_test_id("obstacle")).to_contain_text("olena@example.com has taken it")
+    expect(second_page.get_by_test_id("taken")).to_have_text(
+        "Taken by treasury-one@example.com", timeout=25_000
+    )
+    expect(second_page.get_by_test_id("obstacle")).to_contain_text("treasury-one@example.com has taken it")
     assert Approval.objects.get().taken_by == treasurer.user
     assert first.complaints == second.complaints == []
 
@@ -183,7 +185,7 @@ def test_two_operators_see_each_other(
 def test_the_race_on_open_pages_has_one_winner(
     window: Callable[..., Window], treasurer: scene.Person, order: Order
 ) -> None:
-    other = scene.operator("Treasury", "maks@example.com", scene.PASSWORD)
+    other = scene.operator("Treasury", "treasury-two@example.com", scene.PASSWORD)
     first, second = window(), window()
     sign_in(first, treasurer)
     sign_in(second, other)
@@ -193,7 +195,7 @@ def test_the_race_on_open_pages_has_one_winner(
     pages[0].get_by_test_id("approve-confirm").click()
     expect(pages[0].locator("body")).to_contain_text("Approved:")
     pages[1].get_by_test_id("approve-confirm").click()
-    expect(pages[1].locator("body")).to_contain_text("olena@example.com approved it at")
+    expect(pages[1].locator("body")).to_contain_text("treasury-one@example.com approved it at")
     assert Approval.objects.get().votes.count() == 1
 
 
@@ -203,16 +205,16 @@ def test_the_desk_refreshes_by_itself(
     found = window()
     page = sign_in(found, treasurer)
     expect(page.get_by_test_id("count").first).to_have_text("1")
-    scene.withdrawal(scene.customer("carl@example.com", balance="9000"), "2000")
+    scene.withdrawal(scene.customer("third@example.com", balance="9000"), "2000")
     page.mouse.move(200, 200)
     expect(page.get_by_test_id("count").first).to_have_text("2", timeout=30_000)
     assert found.complaints == []
 
 
 def test_a_dialog_verifies_a_customer(window: Callable[..., Window]) -> None:
-    customer = scene.customer("anna@example.com", level=1)
+    customer = scene.customer("first@example.com", level=1)
     found = window()
-    sign_in(found, scene.operator("Compliance", "ivan@example.com", scene.PASSWORD))
+    sign_in(found, scene.operator("Compliance", "fourth@example.com", scene.PASSWORD))
     page = found.open(reverse("admin:account_user_change", args=(customer.public_id,)))
     page.get_by_role("link", name="Verify").first.click()
     page.select_option("[name=level]", "2")
@@ -220,7 +222,7 @@ def test_a_dialog_verifies_a_customer(window: Callable[..., Window]) -> None:
     expect(page.locator("#dialog")).to_contain_text("This field is required")
     page.fill("#dialog [name=reason]", "papers seen")
     page.locator("#dialog button[type=submit]").click()
-    expect(page.locator("body")).to_contain_text("anna@example.com is now at level 2.")
+    expect(page.locator("body")).to_contain_text("first@example.com is now at level 2.")
     customer.refresh_from_db()
     assert customer.verification_level == 2
     assert found.complaints == []

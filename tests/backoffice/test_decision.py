@@ -22,7 +22,7 @@ AtDesk = Callable[..., Client]
 @pytest.fixture
 def order(house: None) -> Order:
     scene.provider()
-    return scene.withdrawal(scene.customer("anna@example.com", balance="20000", level=2), "12500")
+    return scene.withdrawal(scene.customer("first@example.com", balance="20000", level=2), "12500")
 
 
 def page_of(order: Order) -> str:
@@ -47,7 +47,7 @@ def test_the_page_says_everything_at_once(at_desk: AtDesk, order: Order) -> None
     page = at_desk().get(page_of(order)).content.decode()
     for said in (
         scene.DESTINATION,
-        "anna@example.com",
+        "first@example.com",
         "The amount is above the approval limit",
         "The customer has never used this destination",
         "Level 2 – full",
@@ -81,10 +81,10 @@ def test_the_page_costs_the_same_whatever_its_history(at_desk: AtDesk, order: Or
 
 
 def test_a_shared_destination_and_an_unknown_address_stand_out(at_desk: AtDesk, order: Order) -> None:
-    stranger = scene.customer("bohdan@example.com", balance="9000", days=2)
+    stranger = scene.customer("second.customer@example.com", balance="9000", days=2)
     second = scene.withdrawal(stranger, "2000", ip="203.0.113.77")
     page = at_desk().get(page_of(second)).content.decode()
-    assert "Other customers use this destination: anna@example.com" in page
+    assert "Other customers use this destination: first@example.com" in page
     assert "Ordered from an address never seen in sign-ins" in page
     assert "The account is younger than a week" in page
 
@@ -127,7 +127,7 @@ def test_a_note_is_kept_and_shown(at_desk: AtDesk, order: Order) -> None:
 
 
 def test_after_a_decision_comes_the_next_in_the_queue(at_desk: AtDesk, order: Order) -> None:
-    following = scene.withdrawal(scene.customer("carl@example.com", balance="9000"), "2000")
+    following = scene.withdrawal(scene.customer("third@example.com", balance="9000"), "2000")
     url = reverse("admin:withdrawal_act", args=(order.public_id, "approve"))
     answer = at_desk().post(url, {"reason": ""})
     assert answer.headers["Location"] == page_of(following)
@@ -135,8 +135,8 @@ def test_after_a_decision_comes_the_next_in_the_queue(at_desk: AtDesk, order: Or
 
 def test_the_next_one_is_the_oldest_that_is_free(at_desk: AtDesk, order: Order) -> None:
     scene.age_approval(order, 50)
-    second = scene.withdrawal(scene.customer("carl@example.com", balance="9000"), "2000")
-    third = scene.withdrawal(scene.customer("dora@example.com", balance="9000"), "2100")
+    second = scene.withdrawal(scene.customer("third@example.com", balance="9000"), "2000")
+    third = scene.withdrawal(scene.customer("fifth@example.com", balance="9000"), "2100")
     mine, others = at_desk(), at_desk()
     following = reverse("admin:withdrawal_next")
     assert mine.get(following).headers["Location"] == page_of(order)
@@ -179,7 +179,7 @@ def test_the_loser_of_a_race_is_told_what_happened(at_desk: AtDesk, order: Order
 def test_two_people_where_two_are_needed(at_desk: AtDesk, house: None) -> None:
     scene.provider()
     Policy.objects.filter(operation="WITHDRAWAL", currency__code="USDT").update(approvals_needed=2)
-    order = scene.withdrawal(scene.customer("anna@example.com", balance="20000"), "12500")
+    order = scene.withdrawal(scene.customer("first@example.com", balance="20000"), "12500")
     first, second = at_desk(), at_desk("Senior")
     page = act(first, order, "approve", reason="")
     assert "Another person has to approve" in page
@@ -241,7 +241,7 @@ def test_the_orders_page_leads_to_the_decision(at_desk: AtDesk, order: Order) ->
 @pytest.mark.parametrize(("queue", "shown"), [("waiting", 2), ("overdue", 1), ("mine", 0)])
 def test_the_queue_is_filtered(at_desk: AtDesk, order: Order, queue: str, shown: int) -> None:
     scene.age_approval(order, 45)
-    scene.withdrawal(scene.customer("carl@example.com", balance="9000"), "2000")
+    scene.withdrawal(scene.customer("third@example.com", balance="9000"), "2000")
     url = reverse("admin:withdrawal_order_withdrawaldetail_changelist")
     page = at_desk().get(url, {"queue": queue}).content.decode()
     assert page.count('class="field-amount') == shown

@@ -26,17 +26,17 @@ AtDesk = Callable[..., Client]
 def busy(house: None) -> None:
     """One of each kind of work, one of them overdue."""
     scene.provider()
-    anna = scene.customer("anna@example.com", balance="20000", days=2)
-    late = scene.withdrawal(anna, "12500")
+    early = scene.customer("first@example.com", balance="20000", days=2)
+    late = scene.withdrawal(early, "12500")
     scene.age_approval(late, 47)
-    scene.withdrawal(scene.customer("bohdan@example.com", balance="9000"), "2000")
+    scene.withdrawal(scene.customer("second.customer@example.com", balance="9000"), "2000")
     scene.payout(late)
     scene.payin()
     scene.payin("alarm")
     scene.payin("credited")
     scene.callback()
     scene.callback("processed")
-    scene.delivery(anna)
+    scene.delivery(early)
     scene.house_lives()
 
 
@@ -150,7 +150,7 @@ def test_the_palette_finds_by_exact_id(at_desk: AtDesk) -> None:
         (str(order.public_id), str(order.public_id)),
         (order.external_id, str(order.public_id)),
         (scene.DESTINATION, str(order.public_id)),
-        ("Anna@Example.com", "/account/user/"),
+        ("First@Example.com", "/account/user/"),
         (payin.transaction, str(payin.public_id)),
         ("callbacks", "/callbacks/inboundcallback/"),
     ):

@@ -111,7 +111,7 @@ def test_the_decision_reads_in_the_operators_language(
     at_desk: Callable[..., Client], language: str, words: tuple[str, ...]
 ) -> None:
     scene.provider()
-    order = scene.withdrawal(scene.customer("anna@example.com", balance="20000"), "12500")
+    order = scene.withdrawal(scene.customer("first@example.com", balance="20000"), "12500")
     client = at_desk()
     client.post(reverse("admin:language"), {"language": language, "next": "/"})
     url = reverse("admin:withdrawal_order_withdrawaldetail_change", args=(order.public_id,))
