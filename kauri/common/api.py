@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Schema
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kauri.common.errors import CODES, LANGUAGES, KauriError, text_for
 from kauri.common.exact_json import dumps
@@ -108,6 +108,17 @@ def error_response(request: HttpRequest, error: KauriError) -> HttpResponse:
     if error.status == 401:  # noqa: PLR2004 - RFC 9110 asks for the header
         response["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _no_bool(value: Any) -> Any:
+    """JSON's true is no amount of 1."""
+    if isinstance(value, bool):
+        raise ValueError("an amount is a number or a text")
+    return value
+
+
+#: An amount as clients send it: text or number, read from its own digits.
+AmountIn = Annotated[str | int | Decimal, BeforeValidator(_no_bool)]
 
 
 def require_scope(request: HttpRequest, scope: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router, Schema
 from pydantic import Field
 
-from kauri.common.api import errors, require_scope
+from kauri.common.api import AmountIn, errors, require_scope
 from kauri.deposit_order import addresses
 
 router = Router(tags=["Deposits"])
@@ -21,7 +20,7 @@ class DepositAddressIn(Schema):
     currency: str = Field(..., max_length=12, examples=["USDT"])
     payment_type: str = Field("P2P", max_length=20)
     payment_method: str | None = Field(None, max_length=24, examples=["ERC20"])
-    amount_to_spend: str | int | Decimal | None = Field(None, examples=["100.00"])
+    amount_to_spend: AmountIn | None = Field(None, examples=["100.00"])
     callback_url: str | None = Field(None, max_length=500, examples=["https://shop.example/kauri"])
     success_url: str | None = Field(None, max_length=500)
     external_id: str = Field("", max_length=128)

@@ -10,7 +10,7 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from kauri.common.actor import Actor, ActorKind
-from kauri.common.api import errors, idempotency_key, require_scope, wants_strings
+from kauri.common.api import AmountIn, errors, idempotency_key, require_scope, wants_strings
 from kauri.common.exact_json import dumps
 from kauri.common.urls import check_callback_url
 from kauri.core import idempotency
@@ -23,7 +23,7 @@ class WithdrawalIn(Schema):
     """``amount`` is what shall arrive; the fee is taken on top."""
 
     currency: str = Field(..., max_length=12, examples=["USDT"])
-    amount: str | int | Decimal = Field(..., examples=["24.50"])
+    amount: AmountIn = Field(..., examples=["24.50"])
     wallet_to: str = Field(
         ..., min_length=1, max_length=128, examples=["0x9858EfFD232B4033E47d90003D41EC34EcaEda94"]
     )

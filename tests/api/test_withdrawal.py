@@ -272,3 +272,9 @@ def test_webhook_body_is_the_order_as_clients_know_it(user: User) -> None:
         5,
     )
     assert told["details"]["wallet_to"] == "sandbox:success"
+
+
+def test_true_is_no_amount(api: ApiClient) -> None:
+    answer = api.post(PATH, {"currency": "UAH", "amount": True, "wallet_to": "sandbox:success"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+    assert Order.objects.count() == 0

@@ -230,7 +230,7 @@ class Sandbox(Gateway):
         signature = raw.headers.get(SIGNATURE_HEADER, "")
         if not hmac.compare_digest(signature.encode(), sign_callback(secret, raw.body, stamp).encode()):
             return Invalid("the signature does not match")
-        if abs(int(clock.now().timestamp()) - stamp) > self._max_age:
+        if abs(int(raw.received_at.timestamp()) - stamp) > self._max_age:
             return Invalid("signed too long ago, or in the future")
         return self._event(body)
 
