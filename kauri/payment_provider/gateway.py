@@ -182,7 +182,7 @@ class RawCallback:
     body: bytes
     remote_addr: str
     #: When it came in: ages are judged by this, so that a stored call can be replayed later.
-    received_at: datetime = field(default_factory=lambda: clock.now())
+    received_at: datetime = field(default_factory=clock.now)
 
 
 class EventKind(enum.StrEnum):

@@ -262,7 +262,7 @@ def callback(
     body = json.dumps({key: value for key, value in fields.items() if value is not None}).encode()
     signed = {SIGNATURE_HEADER: sign_callback(secret, body, stamp)}
     return RawCallback(
-        "POST", "/callbacks/sandbox", "", signed if headers is None else headers, body, "192.0.2.1"
+        "POST", "/callbacks/sandbox", "", signed if headers is None else headers, body, "192.0.2.1", NOW
     )
 
 
