@@ -22,6 +22,9 @@ from tests.backoffice import scene
 
 pytestmark = pytest.mark.usefixtures("house")
 
+#: A loaded machine is slow, not wrong.
+expect.set_options(timeout=30_000)
+
 
 @dataclass
 class Window:
@@ -47,7 +50,7 @@ def window(browser: Browser, live_server: Any) -> Iterator[Callable[..., Window]
         )
         contexts.append(context)
         made = Window(context.new_page(), live_server.url)
-        made.page.set_default_timeout(15_000)
+        made.page.set_default_timeout(45_000)
         made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
         made.page.on(
             "console",
@@ -175,7 +178,7 @@ def test_two_operators_see_each_other(
     expect(first_page.get_by_test_id("taken")).to_have_text("You have taken it")
     # The other page was open before: it learns by itself.
     expect(second_page.get_by_test_id("taken")).to_have_text(
-        "Taken by treasury-one@example.com", timeout=25_000
+        "Taken by treasury-one@example.com", timeout=60_000
     )
     expect(second_page.get_by_test_id("obstacle")).to_contain_text("treasury-one@example.com has taken it")
     assert Approval.objects.get().taken_by == treasurer.user
@@ -207,7 +210,7 @@ def test_the_desk_refreshes_by_itself(
     expect(page.get_by_test_id("count").first).to_have_text("1")
     scene.withdrawal(scene.customer("third@example.com", balance="9000"), "2000")
     page.mouse.move(200, 200)
-    expect(page.get_by_test_id("count").first).to_have_text("2", timeout=30_000)
+    expect(page.get_by_test_id("count").first).to_have_text("2", timeout=60_000)
     assert found.complaints == []
 
 
@@ -233,8 +236,12 @@ def test_the_palette_opens_with_ctrl_k(
 ) -> None:
     found = window()
     page = sign_in(found, treasurer)
+    page.wait_for_load_state("networkidle")  # the key is heard once the page's scripts are up
     page.keyboard.press("Control+k")
-    page.locator("#search-input-command").press_sequentially(str(order.public_id))
+    box = page.locator("#search-input-command")
+    expect(box).to_be_visible()
+    expect(box).to_be_focused()
+    box.press_sequentially(str(order.public_id))
     page.locator("#command-results-list a").first.click()
     page.wait_for_url("**/change/")
     expect(page.get_by_test_id("amount")).to_contain_text("12\u00a0500")
