@@ -298,7 +298,9 @@ def _chart(days: list[date], counts: dict[tuple[date, str], int]) -> str:
                     "data": [counts.get((day, kind), 0) for day in days],
                     "backgroundColor": colour,
                     "borderRadius": 4,
-                    "maxBarThickness": 18,
+                    # Beside each other: the theme's default draws one over the other.
+                    "grouped": True,
+                    "maxBarThickness": 12,
                 }
                 for title, kind, colour in lines
             ],
