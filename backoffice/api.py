@@ -19,6 +19,8 @@ from kauri.common.errors import KauriError
 from kauri.core.api import router as core
 from kauri.deposit_order.api import router as deposit_order
 from kauri.deposit_order.body import deposit_object, with_chain_height
+from kauri.internal_movement_order.api import router as internal_movement_order
+from kauri.internal_movement_order.body import movement_object, received_object
 from kauri.order_core.api import OrderView, orders_router
 from kauri.withdrawal_order.api import router as withdrawal_order
 from kauri.withdrawal_order.body import withdrawal_object
@@ -57,12 +59,16 @@ api.add_router("", account)
 api.add_router("", balance)
 api.add_router("", deposit_order)
 api.add_router("", withdrawal_order)
+api.add_router("", internal_movement_order)
 api.add_router(
     "",
     orders_router(
         {
             "DEPOSIT": OrderView(deposit_object, ("deposit__payin",), with_chain_height),
             "WITHDRAWAL": OrderView(withdrawal_object, ("withdrawal__payout", "withdrawal__network")),
+            "INTERNAL_MOVEMENT": OrderView(
+                movement_object, ("movement__recipient",), received=received_object
+            ),
         }
     ),
 )

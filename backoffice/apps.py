@@ -11,6 +11,13 @@ class BackOfficeConfig(AppConfig):
 
     name = "backoffice"
 
+    def ready(self) -> None:
+        from backoffice.governed import GOVERNED  # noqa: PLC0415 - models are there only now
+        from kauri.account.selectors import require_permission  # noqa: PLC0415
+        from kauri.core.proposals import govern  # noqa: PLC0415
+
+        govern(GOVERNED, require_permission)
+
 
 class BackOfficeAdminConfig(AdminConfig):
     """Makes ``django.contrib.admin.site`` the back office's own site."""

@@ -16,7 +16,7 @@ from backoffice.settings.env import ROOT
 from kauri.account.models import CustomerGroup
 from kauri.common.locks import try_advisory
 from kauri.core.models import Currency, Network, Pair, Provider, Switch
-from kauri.order_core.models import Policy
+from kauri.order_core.models import POLICY_AMOUNTS, Policy
 
 SEED = ROOT / "fixtures" / "seed"
 
@@ -57,14 +57,13 @@ def _create(model: Any, name: str, key: tuple[str, ...], **convert: Any) -> int:
 
 
 def _policies() -> int:
-    # Policies have no natural key that an operator could not change: they come once, with the first load.
-    if Policy.history.exists():
-        return 0
-    rows = _read("policies")
+    # Policies have no natural key that an operator could not change: an operation's come once.
+    known = set(Policy.history.values_list("operation", flat=True).distinct())
+    rows = [row for row in _read("policies") if row["operation"] not in known]
     for row in rows:
         code = row.pop("currency")
         values = {
-            name: Decimal(value) if isinstance(value, str) and name != "operation" else value
+            name: Decimal(value) if name in POLICY_AMOUNTS or name == "fee_percent" else value
             for name, value in row.items()
         }
         Policy.objects.create(currency=_currency(code) if code else None, **values)

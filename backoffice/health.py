@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.defaults import page_not_found
 
 from backoffice.metrics import metrics_lines
+from backoffice.rights import owns_the_ledger
 from kauri.common.api import error_response
 from kauri.common.errors import KauriError
 
@@ -22,15 +23,18 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """The database answers and has every migration."""
+    """The database answers, has every migration and, in prod, does not let us write the ledger by hand."""
     del request
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        too_mighty = settings.KAURI.env == "prod" and not missing and owns_the_ledger()
     except DatabaseError:
         return JsonResponse({"status": "error", "reason": "database"}, status=503)
     if missing:
         return JsonResponse({"status": "error", "reason": "migrations"}, status=503)
+    if too_mighty:
+        return JsonResponse({"status": "error", "reason": "database role"}, status=503)
     return JsonResponse({"status": "ok"})
 
 

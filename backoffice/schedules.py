@@ -28,12 +28,16 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("callbacks_sweep", "callbacks.tasks.callbacks_sweep", seconds=15),
     _s("reports_sweep", "report.tasks.reports_sweep", seconds=30),
     _s("ledger_roll", "balance.tasks.roll", seconds=5),
-    _s("ledger_self_check", "balance.tasks.self_check", minutes=30),
+    _s("ledger_days_close", "balance.tasks.days_close", minutes=10),
+    _s("ledger_self_check", "order_core.tasks.self_check", minutes=10),
+    _s("ledger_self_check_full", "order_core.tasks.self_check_full", hours=24),
     _s("deposits_expire", "deposit_order.tasks.deposits_expire", minutes=10),
     _s("provider_health", "payment_provider.tasks.health_check", seconds=30),
     _s("address_pool", "wallet.tasks.pool_fill", minutes=1),
     _s("nonces_forget", "account.tasks.nonces_forget", minutes=5),
     _s("throttles_forget", "account.tasks.throttles_forget", hours=1),
+    _s("proposals_apply", "core.tasks.proposals_apply", minutes=1),
+    _s("switches_expire", "core.tasks.switches_expire", minutes=1),
     _s("idempotency_forget", "core.tasks.idempotency_forget", hours=1),
 )
 

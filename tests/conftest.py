@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as kauri_settings
+from django.db import connection
+from django.db.backends.postgresql.operations import DatabaseOperations
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
@@ -24,3 +28,29 @@ def _state_in_tmp(settings: Any, tmp_path: Path) -> None:
 def _cheap_passwords(settings: Any) -> None:
     """A password's hash costs a third of a second on purpose; what is tested here is not that."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The owner has migrated; from here on every connection has the application's rights only.
+
+    A test that plays the owner says so (``tests.moves.as_owner``). Emptying the tables between
+    tests is the owner's work too.
+    """
+    del django_db_setup
+    options = connection.settings_dict["OPTIONS"]
+    before = options["options"]
+    options["options"] += f" -c role={kauri_settings.KAURI.database_role}"
+    empty: Callable[..., None] = DatabaseOperations.execute_sql_flush
+
+    def emptied_by_the_owner(self: DatabaseOperations, statements: list[str]) -> None:
+        empty(self, ["set role none", *statements, f"set role {kauri_settings.KAURI.database_role}"])
+
+    DatabaseOperations.execute_sql_flush = emptied_by_the_owner  # type: ignore[method-assign]
+    with django_db_blocker.unblock():
+        connection.close()
+    yield
+    options["options"] = before
+    DatabaseOperations.execute_sql_flush = empty  # type: ignore[method-assign]
+    with django_db_blocker.unblock():
+        connection.close()

@@ -51,6 +51,8 @@ INSTALLED_APPS = [
     "kauri.order_core",
     "kauri.deposit_order",
     "kauri.withdrawal_order",
+    "kauri.internal_movement_order",
+    "kauri.exchange_rate",
     "kauri.callbacks",
     "kauri.report",
 ]

@@ -5,6 +5,7 @@ A wrong value or an unknown ``KAURI_`` variable stops the start and is named.
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -29,6 +31,7 @@ QUEUES = (
     "internal_movement_order",
     "invoice_order",
     "notification",
+    "order_core",
     "payment_provider",
     "report",
     "wallet",
@@ -53,6 +56,14 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         ..., validation_alias="DATABASE_URL", description="postgresql://user:password@host:port/name"
+    )
+    database_role: str = Field(
+        "kauri_app",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="Role that DATABASE_URL of web and workers names; migrate, run as the owner, grants to it.",
+    )
+    database_role_password: str = Field(
+        "", description="Password that migrate gives the role when it has to make it. Only for migrate."
     )
     redis_url: str = Field(
         "",
@@ -88,6 +99,9 @@ class Settings(BaseSettings):
     evm_hot_key: str = Field(
         "", description="Private key of the hot wallet, hex. Only for the worker of withdrawal_order."
     )
+    books_key: str = Field(
+        "", description="Ed25519 key (32 bytes, base64) that signs the trial balance of a closed month."
+    )
     access_token_minutes: int = Field(15, ge=1, le=60, description="Life of an access token.")
     session_idle_minutes: int = Field(30, ge=1, description="Back office: sign out after idleness.")
     session_hours: int = Field(10, ge=1, description="Back office: sign out at the latest after.")
@@ -120,6 +134,13 @@ class Settings(BaseSettings):
     def _fernet_keys(cls, value: list[str]) -> list[str]:
         for key in value:
             Fernet(key.encode())
+        return value
+
+    @field_validator("books_key")
+    @classmethod
+    def _ed25519_key(cls, value: str) -> str:
+        if value:
+            Ed25519PrivateKey.from_private_bytes(base64.b64decode(value, validate=True))
         return value
 
     @field_validator("webhook_allowed_networks", "trusted_proxies")

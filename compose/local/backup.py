@@ -48,10 +48,13 @@ def restore() -> int:
         demo.take_lock().close()
     with _database() as (binaries, url), step(f"restore from {file}"):
         _must_be_unused(binaries, url)
-        options = ["--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error"]
+        # the rights are ours to give, to a role that a new server does not have yet
+        options = ["--clean", "--if-exists", "--no-owner", "--no-acl", "--single-transaction"]
         shell.must(
-            [binaries / "pg_restore", *options, f"--dbname={url}", file], "The restore (nothing was changed)"
+            [binaries / "pg_restore", *options, "--exit-on-error", f"--dbname={url}", file],
+            "The restore (nothing was changed)",
         )
+        shell.must([sys.executable, "manage.py", "rights"], "The rights", env=_environment(url))
     say(
         "Restored. Run 'manage.py migrate' (make run does) if the backup is of an older version, and the ledger's self-check."
     )
@@ -62,9 +65,12 @@ def ledger_check() -> int:
     """Prove the ledger of the database here; AS_OF names another moment for its totals."""
     moment = os.environ.get("AS_OF", "")
     with _database() as (_, url):
-        env = environment.demo(url, environment.Ports.chosen(), secret_file.load_or_make(places.SECRETS))
         command = [sys.executable, "manage.py", "ledger_check", *(["--as-of", moment] if moment else [])]
-        return subprocess.run(command, cwd=places.ROOT, env=env, check=False).returncode
+        return subprocess.run(command, cwd=places.ROOT, env=_environment(url), check=False).returncode
+
+
+def _environment(url: str) -> dict[str, str]:
+    return environment.demo(url, environment.Ports.chosen(), secret_file.load_or_make(places.SECRETS))
 
 
 def _file() -> Path:

@@ -83,14 +83,15 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
     (places.STATE / "static").mkdir(exist_ok=True)
     for log in places.LOGS.glob("*.log"):
         _turn_over(log)
-    url = os.environ.get("DATABASE_URL", "")
+    url = app_url = os.environ.get("DATABASE_URL", "")
     if not url:
         with step("PostgreSQL"):
             server = postgres.Server(places.DEMO_DATABASE)
             member = Member("postgres", server.start, server.log, stop_signal=signal.SIGINT, grace=30)
             supervisor.start(member)
-            url = server.url()
-    env = environment.demo(url, ports, secrets)
+            url, app_url = server.url(), server.url(user=postgres.APP_USER)
+    owner = environment.demo(url, ports, secrets)
+    env = {**owner, "DATABASE_URL": app_url}
     with step("Ethereum test chain"):
         supervisor.start(_chain_node(ports.evm))
         supervisor.wait_ready(60)
@@ -110,7 +111,7 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
     with step(f"migrations, defaults, demo data{first}"):
         commands = ["migrate", "defaults_load", "demo_load"]
         prepare = [sys.executable, "-m", "compose.local.prepare", *commands]
-        shell.must(prepare, "Preparing the database", env=env, log=places.LOGS / "prepare.log")
+        shell.must(prepare, "Preparing the database", env=owner, log=places.LOGS / "prepare.log")
     with step("web, callbacks, scheduler, workers"):
         for member in _kauri(env, environment.with_hot_key(env, secrets), ports):
             supervisor.start(member)

@@ -23,6 +23,7 @@ from compose.local.console import SetupError
 from compose.local.processes import born
 
 USER = "kauri"
+APP_USER = "kauri_app"  # what Kauri's own processes connect as; migrate makes it and grants its rights
 DATABASE = "kauri"
 PORT = "5432"  # only names the socket file
 LONGEST_SOCKET_PATH = 107
@@ -60,9 +61,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
 
-    def url(self, database: str = DATABASE) -> str:
+    def url(self, database: str = DATABASE, user: str = USER) -> str:
         """What DATABASE_URL must say (libpq's form for a socket: no host, the folder as a parameter)."""
-        return f"postgresql://{USER}@/{database}?host={quote(str(self.sockets))}"
+        return f"postgresql://{user}@/{database}?host={quote(str(self.sockets))}"
 
     def start(self, *, fresh: bool = False) -> subprocess.Popen[bytes]:
         """Initialise the folder if it is new, start the server, wait until it answers and has the database.

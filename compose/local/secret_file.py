@@ -18,6 +18,10 @@ def _fernet_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
+def _ed25519_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 def _private_key() -> str:
     """A key of the curve secp256k1: any 32 bytes but those above its order, which a first byte below 0xff rules out."""
     return f"0x{secrets.randbelow(0xFE) + 1:02x}{secrets.token_hex(31)}"
@@ -26,6 +30,7 @@ def _private_key() -> str:
 MAKERS: dict[str, Callable[[], str]] = {
     "KAURI_SECRET_KEY": lambda: secrets.token_urlsafe(64),
     "KAURI_ENCRYPTION_KEYS": _fernet_key,
+    "KAURI_BOOKS_KEY": _ed25519_key,
     "KAURI_EVM_HOT_KEY": _private_key,
 }
 

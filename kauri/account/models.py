@@ -57,6 +57,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         BUSINESS = "business", _("Business")
 
     public_id = models.UUIDField(default=ids.uuid7, unique=True, editable=False)
+    number = models.CharField(
+        _("account number"), max_length=17, unique=True, default=ids.account_number, editable=False
+    )
     email = models.EmailField(_("e-mail"), unique=True)
     username = models.CharField(_("name"), max_length=64, blank=True, default="")
     account_type = models.CharField(
@@ -78,6 +81,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     disabled_reason = models.CharField(_("reason of disabling"), max_length=300, blank=True, default="")
     callback_url = models.URLField(_("default callback"), max_length=500, blank=True, default="")
     webhook_secret = EncryptedTextField(_("webhook secret"), blank=True, default="")
+    telegram_id = models.BigIntegerField(_("Telegram id"), null=True, blank=True, unique=True)
+    telegram_username = models.CharField(_("Telegram name"), max_length=32, blank=True, default="")
     token_epoch = models.PositiveIntegerField(
         default=0, help_text=_("raised to end every session of the account")
     )
@@ -94,6 +99,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         verbose_name_plural = _("customers")
         constraints = (
             models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_email_lower_case"),
+            models.UniqueConstraint(
+                Lower("telegram_username"),
+                condition=~models.Q(telegram_username=""),
+                name="user_telegram_username",
+            ),
         )
         permissions = (("verify_user", "Can verify customers"), ("disable_user", "Can disable accounts"))
 

@@ -26,8 +26,8 @@ from kauri.common.actor import SYSTEM, Actor, request_id
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.core.audit import audit
-from kauri.core.models import Switch
 from kauri.core.outbox import emit
+from kauri.core.selectors import switch_is_on
 
 EMAIL_SALT: Final = "kauri.account.email"
 EMAIL_LINK_AGE: Final = timedelta(days=1)
@@ -41,7 +41,7 @@ def user_create(*, email: str, password: str, username: str, language: str, ip: 
     A known e-mail answers exactly like a new one, so that nobody learns who has an account: its
     owner gets a letter instead.
     """
-    if Switch.objects.filter(code="registration", is_on=False).exists():
+    if not switch_is_on("registration"):
         raise KauriError("operation_disabled")
     email = email.strip().lower()
     try:

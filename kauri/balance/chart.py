@@ -71,6 +71,11 @@ class TransferKind(enum.IntEnum):
     WITHDRAWAL_CAPTURE = 11
     WITHDRAWAL_RELEASE = 12
     NETWORK_COST = 15
+    INTERNAL_MOVEMENT = 20
+    INTERNAL_MOVEMENT_HOLD = 21
+    INTERNAL_MOVEMENT_CAPTURE = 22
+    INTERNAL_MOVEMENT_RELEASE = 23
+    ADJUSTMENT = 30
     OPENING = 40
     REVERSAL = 90
 
@@ -81,6 +86,11 @@ TRANSFER_TITLES: Final[dict[TransferKind, Promise | str]] = {
     TransferKind.WITHDRAWAL_CAPTURE: _("Withdrawal: capture"),
     TransferKind.WITHDRAWAL_RELEASE: _("Withdrawal: release"),
     TransferKind.NETWORK_COST: _("Network cost"),
+    TransferKind.INTERNAL_MOVEMENT: _("Internal movement"),
+    TransferKind.INTERNAL_MOVEMENT_HOLD: _("Internal movement: hold"),
+    TransferKind.INTERNAL_MOVEMENT_CAPTURE: _("Internal movement: capture"),
+    TransferKind.INTERNAL_MOVEMENT_RELEASE: _("Internal movement: release"),
+    TransferKind.ADJUSTMENT: _("Adjustment"),
     TransferKind.OPENING: _("Opening balance"),
     TransferKind.REVERSAL: _("Reversal"),
 }

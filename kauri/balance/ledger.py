@@ -14,9 +14,9 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db import DatabaseError, connection
 
@@ -26,6 +26,9 @@ from kauri.common.errors import KauriError
 from kauri.common.ids import ledger_key
 from kauri.common.money import plain
 from kauri.core.models import Currency
+
+#: Sorts accounts without an owner last, as ``ledger_write`` does: the greatest bigint.
+_NOBODY: Final = 2**63 - 1
 
 
 class LedgerFault(Exception):
@@ -73,15 +76,15 @@ def post(
     merged = _merged(legs)
     return _call(
         "select transfer_id, replayed from ledger_post(%s::uuid, %s::bytea, %s::smallint, %s::smallint[],"
-        " %s::smallint[], %s::bigint[], %s::bigint[], %s::boolean[], %s::boolean[], %s::numeric[],"
-        " %s::uuid, %s::text, %s::text, %s::jsonb, %s::bigint)",
+        " %s::smallint[], %s::bigint[], %s::bigint[], %s::numeric[], %s::uuid, %s::text, %s::text, %s::jsonb,"
+        " %s::bigint)",
         [
             key,
             _hash(kind, merged, order_id, reverses_id),
             int(kind),
             *_columns(merged),
             order_id,
-            _author(actor),
+            author(actor),
             reference,
             None if meta is None else json.dumps(meta, default=str),
             reverses_id,
@@ -115,7 +118,7 @@ def hold(
             customer_id,
             currency.pk,
             amount,
-            _author(actor),
+            author(actor),
             reference,
         ],
     )
@@ -212,7 +215,7 @@ def _settle(
     return _call(
         "select transfer_id, replayed from ledger_settle_hold(%s::uuid, %s::bytea, %s::smallint, %s::uuid,"
         " %s::numeric, %s::boolean, %s::smallint[], %s::smallint[], %s::bigint[], %s::bigint[],"
-        " %s::boolean[], %s::boolean[], %s::numeric[], %s::text, %s::text, %s::jsonb)",
+        " %s::numeric[], %s::text, %s::text, %s::jsonb)",
         [
             ledger_key(order_id, step),
             _hash(kind, merged, order_id, None),
@@ -221,7 +224,7 @@ def _settle(
             amount,
             take,
             *_columns(merged),
-            _author(actor),
+            author(actor),
             reference,
             None if meta is None else json.dumps(meta, default=str),
         ],
@@ -229,27 +232,30 @@ def _settle(
 
 
 def _merged(legs: Iterable[Leg]) -> list[Leg]:
-    """Add up legs on one account, drop what cancels out."""
-    sums: dict[tuple[AccountKind, int, int | None, int | None], Leg] = {}
+    """Add up legs on one account, drop what cancels out, and sort by the one order of locks."""
+    sums: dict[tuple[int, int, int, int], Leg] = {}
     for leg in legs:
-        name = (leg.kind, leg.currency.pk, leg.customer_id, leg.provider_id)
-        known = sums.get(name)
-        amount = leg.amount + (known.amount if known else Decimal(0))
-        sums[name] = Leg(leg.kind, leg.currency, amount, leg.customer_id, leg.provider_id)
-    return [leg for leg in sums.values() if leg.amount != 0]
+        place = (leg.customer_id or _NOBODY, leg.provider_id or _NOBODY, leg.currency.pk, int(leg.kind))
+        known = sums.get(place)
+        if known is not None:
+            leg = replace(leg, amount=leg.amount + known.amount)
+        sums[place] = leg
+    return [sums[place] for place in sorted(sums) if sums[place].amount != 0]
 
 
-def _columns(legs: Sequence[Leg]) -> list[list[Any]]:
-    specs = [CHART[leg.kind] for leg in legs]
+def _columns(legs: Sequence[Leg]) -> list[str]:
+    """Array literals. Numbers only, so nothing in them needs quoting; far cheaper than adapted lists."""
     return [
-        [int(leg.kind) for leg in legs],
-        [leg.currency.pk for leg in legs],
-        [leg.customer_id for leg in legs],
-        [leg.provider_id for leg in legs],
-        [spec.may_be_negative for spec in specs],
-        [spec.inline for spec in specs],
-        [leg.amount for leg in legs],
+        _array(str(int(leg.kind)) for leg in legs),
+        _array(str(leg.currency.pk) for leg in legs),
+        _array("null" if leg.customer_id is None else str(leg.customer_id) for leg in legs),
+        _array("null" if leg.provider_id is None else str(leg.provider_id) for leg in legs),
+        _array(str(leg.amount) for leg in legs),
     ]
+
+
+def _array(values: Iterable[str]) -> str:
+    return "{" + ",".join(values) + "}"
 
 
 def _hash(
@@ -264,7 +270,8 @@ def _hash(
     ).digest()
 
 
-def _author(actor: Actor) -> str:
+def author(actor: Actor) -> str:
+    """Who, as the ledger's own rows name them: kind, id and label."""
     return f"{actor.kind.value}:{actor.id}:{actor.label}"[:254]
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection
 
 from kauri.balance.chart import CHART, AccountKind
-from kauri.balance.models import Entry, Hold, LedgerAccount, Transfer
+from kauri.balance.models import Entry, LedgerAccount, LedgerDay, Transfer
+from kauri.common import clock
+from kauri.common.errors import KauriError
 from kauri.common.money import ZERO, exact
 from kauri.core.models import Currency
+
+#: Longer than any posting's transaction lives (idle_in_transaction_session_timeout).
+_IN_FLIGHT: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +62,39 @@ class Coverage:
         return self.funds / self.obligations if self.obligations else None
 
 
+def known(at: datetime) -> datetime:
+    """``at``, if the books can say what stood then. What they can't know is an error, never zero.
+
+    Raises ``validation_error`` (no zone) and ``moment_unknown`` (to come, or before the first entry).
+    """
+    if at.tzinfo is None:
+        raise KauriError("validation_error", fields={"at": "a moment with its time zone"})
+    if at > clock.now():
+        raise KauriError("moment_unknown", "this moment is still to come")
+    first = Entry.objects.order_by("id").values_list("created_at", flat=True).first()
+    if first is not None and at < first:
+        raise KauriError("moment_unknown", f"the books begin at {clock.iso(first)}")
+    return at
+
+
 def customer_balances(customer_id: int, at: datetime | None = None) -> list[CustomerBalance]:
-    """Every currency's balance of one customer, now or as of ``at`` (inclusive). One query."""
+    """Every currency's balance of one customer, now or as of ``at`` (inclusive). Errors: :func:`known`."""
     if at is None:
         rows = LedgerAccount.objects.filter(customer_id=customer_id).values_list(
             "currency_id", "kind", "balance"
         )
         found = {(currency, kind): balance for currency, kind, balance in rows}
     else:
-        with connection.cursor() as cursor:
-            cursor.execute(
+        found = {
+            (currency, kind): balance
+            for currency, kind, balance in _rows(
                 "select a.currency_id, a.kind, e.balance_after from ledger_account a"
                 " join lateral (select balance_after from ledger_entry e where e.account_id = a.id"
                 " and e.created_at <= %s order by e.created_at desc, e.id desc limit 1) e on true"
                 " where a.customer_id = %s",
-                [at, customer_id],
+                [known(at), customer_id],
             )
-            found = {(currency, kind): balance for currency, kind, balance in cursor.fetchall()}
+        }
     return [
         CustomerBalance(
             currency=currency,
@@ -84,23 +105,90 @@ def customer_balances(customer_id: int, at: datetime | None = None) -> list[Cust
     ]
 
 
+def account_balance(account: LedgerAccount, at: datetime | None = None) -> Decimal:
+    """One account's balance, now or as of ``at`` (inclusive), signed as in the books."""
+    if at is None:
+        rows = _rows("select balance from ledger_account_now where id = %s", [account.pk])
+    elif account.is_inline:
+        rows = _rows(
+            "select balance_after from ledger_entry where account_id = %s and created_at <= %s"
+            " order by created_at desc, id desc limit 1",
+            [account.pk, known(at)],
+        )
+    else:
+        rows = _queued_balances([account.pk], known(at))
+    return exact(rows[0][-1] if rows else ZERO, account.currency.scale)
+
+
 def trial_balance(at: datetime | None = None) -> list[KindTotal]:
-    """Totals by currency and kind, now or as of ``at``; per currency the raw sums are zero."""
-    with connection.cursor() as cursor:
-        if at is None:
-            cursor.execute("select currency_id, kind, sum(balance) from ledger_account_now group by 1, 2")
-        else:
-            cursor.execute(
-                "select e.currency_id, a.kind, sum(e.amount) from ledger_entry e"
-                " join ledger_account a on a.id = e.account_id where e.created_at <= %s group by 1, 2",
-                [at],
-            )
-        found = {(currency, kind): total for currency, kind, total in cursor.fetchall()}
+    """Totals by currency and kind, now or as of ``at``; per currency the raw sums are zero.
+
+    As of a moment: the totals of the last closed day before it, and the entries since.
+    """
+    if at is None:
+        rows = _rows("select currency_id, kind, sum(balance) from ledger_account_now group by 1, 2", [])
+    else:
+        day, since = _base(known(at))
+        rows = _rows(
+            "select currency_id, kind, sum(amount) from ("
+            " select currency_id, kind, balance as amount from ledger_currency_day where day_id = %s"
+            " union all"
+            " select e.currency_id, a.kind, e.amount from ledger_entry e"
+            " join ledger_account a on a.id = e.account_id where e.created_at >= %s and e.created_at <= %s"
+            ") t group by 1, 2",
+            [day, since, at],
+        )
+    found = {(currency, kind): total for currency, kind, total in rows}
     return [
         KindTotal(currency, kind, exact(found.get((currency.pk, kind), ZERO) * spec.normal, currency.scale))
         for currency in Currency.objects.all()
         for kind, spec in CHART.items()
     ]
+
+
+def settled(at: datetime) -> datetime:
+    """``at``, once every posting that was under way then has ended: asked again, the answer is the same.
+
+    For figures that are kept (reports). Call it before the transaction whose snapshot reads them.
+    """
+    if known(at) > clock.now() - _IN_FLIGHT:
+        _rows("select ledger_barrier()", [])
+    return at
+
+
+def _base(at: datetime) -> tuple[date | None, datetime]:
+    """The last closed day that ended by ``at``, and the moment from which entries are to be added."""
+    day = (
+        LedgerDay.objects.filter(day__lt=at.astimezone(UTC).date())
+        .order_by("-day")
+        .values_list("day", flat=True)
+        .first()
+    )
+    if day is None:
+        return None, datetime.min.replace(tzinfo=UTC)
+    return day, datetime.combine(day + timedelta(days=1), time.min, tzinfo=UTC)
+
+
+def _queued_balances(accounts: list[int], at: datetime) -> list[tuple[Any, ...]]:
+    """``(account id, balance)`` of queued accounts as of ``at``: their entries carry no balance."""
+    day, since = _base(at)
+    return _rows(
+        "select account, sum(amount) from ("
+        " select account_id as account, balance as amount from ledger_balance_day"
+        " where account_id = any(%s) and day_id = %s"
+        " union all"
+        " select account_id, amount from ledger_entry"
+        " where account_id = any(%s) and created_at >= %s and created_at <= %s"
+        ") t group by account",
+        [accounts, day, accounts, since, at],
+    )
+
+
+def _rows(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def coverage(at: datetime | None = None) -> list[Coverage]:
@@ -124,17 +212,22 @@ def coverage(at: datetime | None = None) -> list[Coverage]:
 
 def provider_floats(at: datetime | None = None) -> list[tuple[str, Currency, Decimal]]:
     """Book float per provider and currency, positive when we have money there."""
-    where, params = ("", []) if at is None else ("and e.created_at <= %s", [at])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select p.title, a.currency_id, -sum(e.amount) from ledger_entry e"  # noqa: S608 - no input in it
-            " join ledger_account a on a.id = e.account_id join core_provider p on p.id = a.provider_id"
-            f" where a.kind = {int(AccountKind.PROVIDER_FLOAT)} {where} group by 1, 2 order by 1, 2",
-            params,
-        )
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    currencies = Currency.objects.in_bulk()
-    return [(title, currencies[code], exact(total, currencies[code].scale)) for title, code, total in rows]
+    accounts = {
+        account.pk: account
+        for account in LedgerAccount.objects.filter(kind=AccountKind.PROVIDER_FLOAT)
+        .select_related("provider", "currency")
+        .order_by("provider__title", "currency")
+    }
+    if at is None:
+        rows = _rows("select id, balance from ledger_account_now where id = any(%s)", [list(accounts)])
+    else:
+        rows = _queued_balances(list(accounts), known(at))
+    found = dict(rows)
+    return [
+        (account.provider.title, account.currency, -exact(found[pk], account.currency.scale))
+        for pk, account in accounts.items()
+        if account.provider is not None and pk in found
+    ]
 
 
 def order_transfers(order_id: uuid.UUID) -> list[Transfer]:
@@ -148,14 +241,39 @@ def order_transfers(order_id: uuid.UUID) -> list[Transfer]:
     )
 
 
-def order_hold(order_id: uuid.UUID) -> Hold | None:
-    return Hold.objects.filter(order_id=order_id).first()
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One account between two moments: what it held, each entry, what it held then."""
+
+    account: LedgerAccount
+    opening: Decimal
+    entries: list[Entry]
+    closing: Decimal
 
 
-def statement(customer_id: int, limit: int = 50) -> list[Entry]:
-    """The customer's last entries, newest first."""
-    return list(
-        Entry.objects.filter(account__customer_id=customer_id)
+def statements(customer_id: int, since: datetime, until: datetime) -> list[Statement]:
+    """The customer's accounts that had any entry in ``[since, until]``, entries oldest first."""
+    known(until)
+    entries: dict[int, list[Entry]] = {}
+    for entry in (
+        Entry.objects.filter(account__customer_id=customer_id, created_at__gte=since, created_at__lte=until)
         .select_related("account__currency", "transfer")
-        .order_by("-created_at", "-id")[:limit]
-    )
+        .order_by("account__currency__sort", "account_id", "created_at", "id")
+    ):
+        entries.setdefault(entry.account_id, []).append(entry)
+    return [
+        Statement(
+            account=rows[0].account,
+            opening=_after(rows[0]) - rows[0].amount,
+            entries=rows,
+            closing=_after(rows[-1]),
+        )
+        for rows in entries.values()
+    ]
+
+
+def _after(entry: Entry) -> Decimal:
+    """A customer's entry always knows the balance after it: customers' accounts are never queued."""
+    if entry.balance_after is None:
+        raise ValueError(f"entry {entry.pk} has no balance after it")
+    return entry.balance_after

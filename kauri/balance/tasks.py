@@ -10,6 +10,6 @@ def roll() -> None:
     ledger.roll()
 
 
-def self_check() -> None:
-    """Prove the books."""
-    services.self_check_run()
+def days_close() -> None:
+    """Close the days that are over, soon after midnight."""
+    services.days_close()

@@ -24,6 +24,19 @@ CODES: Final[dict[str, ErrorSpec]] = {
     "validation_error": ErrorSpec(
         400, "The request is not valid.", "Запит містить помилки.", "Запрос содержит ошибки."
     ),
+    "recipient_not_found": ErrorSpec(
+        422,
+        "No account can be paid by this name.",
+        "За цією назвою платити нікому.",
+        "По этому имени платить некому.",
+    ),
+    "moment_unknown": ErrorSpec(
+        422,
+        "The books can't say what stood at this moment.",
+        "Облік не знає, що було на цей момент.",
+        "Учёт не знает, что было на этот момент.",
+    ),
+    "period_closed": ErrorSpec(409, "This period is closed.", "Цей період закрито.", "Этот период закрыт."),
     "unauthenticated": ErrorSpec(
         401, "Authentication is required.", "Потрібна автентифікація.", "Требуется аутентификация."
     ),

@@ -39,6 +39,20 @@ def hit(name: str, limit: int, seconds: int) -> Window:
     return Window(limit=limit, seconds=seconds, remaining=limit - used, reset=reset)
 
 
+def peek(name: str, limit: int, seconds: int) -> Window:
+    """The window as it stands, without counting a try."""
+    now = int(time.time())
+    slot, reset = now // seconds, seconds - now % seconds
+    if settings.KAURI.redis_url:
+        used = int(cache.get(f"throttle:{name}:{slot}") or 0)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("select hits from core_throttle where name = %s and slot = %s", [name[:200], slot])
+            row = cursor.fetchone()
+        used = int(row[0]) if row else 0
+    return Window(limit=limit, seconds=seconds, remaining=limit - used, reset=reset)
+
+
 def forget(older_than_seconds: int) -> int:
     """Delete counters whose window is long over; returns how many."""
     with connection.cursor() as cursor:

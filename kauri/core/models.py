@@ -11,6 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from kauri.common import clock, ids
 from kauri.common.crypto import EncryptedTextField
 from kauri.common.models import ActorStamp
 
@@ -163,20 +164,103 @@ class Provider(Versioned):
 
 
 class Switch(Versioned):
-    """A kill switch of one operation (``deposit``, ``withdrawal``, ``registration`` ...)."""
+    """A kill switch: of an operation (``deposit``, ``withdrawal`` …), ``currency:CODE`` or ``provider:code``.
+
+    One person switches off, with a reason and perhaps a moment when it ends by itself; to switch on
+    before that takes two (a proposal).
+    """
 
     code = models.CharField(_("operation"), max_length=32, unique=True)
     title = models.CharField(_("title"), max_length=64)
     is_on = models.BooleanField(_("switched on"), default=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True, default="")
+    off_by = models.CharField(_("switched off by"), max_length=254, blank=True, default="", editable=False)
+    off_at = models.DateTimeField(_("switched off"), null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(_("switches itself on"), null=True, blank=True)
 
     class Meta:
         ordering = ("code",)
         verbose_name = _("switch")
         verbose_name_plural = _("switches")
+        permissions = (("stop_switch", "Can switch operations off"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(is_on=True) | (~models.Q(reason="") & models.Q(off_at__isnull=False)),
+                name="switch_off_says_why",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.title
+
+
+class Proposal(models.Model):
+    """A change of a setting that one person proposes and another decides on.
+
+    ``before`` holds the fields as they stood (empty for a new row), ``after`` as they shall be; the
+    change is made only onto a row that still stands as ``before`` says.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Waits for a second person")
+        APPROVED = "approved", _("Approved, takes effect later")
+        APPLIED = "applied", _("In effect")
+        REJECTED = "rejected", _("Rejected")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
+        EXPIRED = "expired", _("Expired")
+        FAILED = "failed", _("Could not be applied")
+
+    public_id = models.UUIDField(default=ids.uuid7, unique=True, editable=False)
+    target = models.CharField(_("setting"), max_length=64)
+    target_id = models.CharField(_("row"), max_length=64, blank=True, default="")
+    label = models.CharField(_("what"), max_length=254)
+    before = models.JSONField(_("before"), default=dict)
+    after = models.JSONField(_("after"), default=dict)
+    reason = models.TextField(_("reason"))
+    state = models.CharField(_("state"), max_length=9, choices=State.choices, default=State.PENDING)
+    proposed_by_id = models.BigIntegerField(editable=False)
+    proposed_by = models.CharField(_("proposed by"), max_length=254)
+    proposed_at = models.DateTimeField(_("proposed"), default=clock.now)
+    effective_from = models.DateTimeField(_("takes effect"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"))
+    decided_by_id = models.BigIntegerField(null=True, editable=False)
+    decided_by = models.CharField(_("decided by"), max_length=254, blank=True, default="")
+    decided_at = models.DateTimeField(_("decided"), null=True)
+    decision_reason = models.TextField(_("words of the decision"), blank=True, default="")
+    applied_at = models.DateTimeField(_("applied"), null=True)
+    error = models.TextField(_("why it could not be applied"), blank=True, default="")
+    reverts = models.OneToOneField(
+        "self", models.PROTECT, null=True, related_name="reverted_by", verbose_name=_("takes back")
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("proposed change")
+        verbose_name_plural = _("proposed changes")
+        permissions = (("decide_proposal", "Can decide on proposed changes"),)
+        constraints = (
+            # Maker is not checker: held here whatever the code does.
+            models.CheckConstraint(
+                condition=models.Q(decided_by_id__isnull=True)
+                | ~models.Q(decided_by_id=models.F("proposed_by_id")),
+                name="proposal_two_people",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["approved", "applied", "rejected", "failed"])
+                | models.Q(decided_by_id__isnull=False, decided_at__isnull=False),
+                name="proposal_decided_by_somebody",
+            ),
+            models.CheckConstraint(condition=~models.Q(reason=""), name="proposal_says_why"),
+        )
+        indexes = (
+            models.Index(
+                fields=("id",), name="proposal_open", condition=models.Q(state__in=["pending", "approved"])
+            ),
+            models.Index(fields=("target", "target_id", "-id"), name="proposal_by_row"),
+        )
+
+    def __str__(self) -> str:
+        return self.label
 
 
 class AuditEntry(ActorStamp):

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from kauri.core.models import Currency, Pair
+from django.db.models import Q
+
+from kauri.common import clock
+from kauri.core.models import Currency, Pair, Switch
+
+
+def switch_is_on(code: str) -> bool:
+    """Whether ``code`` may run: an operation, or ``currency:``, ``provider:`` and the like with a name.
+
+    What was never switched off is on, and so is what was off until a moment that has passed, even
+    if nobody has written it down yet.
+    """
+    still_off = Q(expires_at__isnull=True) | Q(expires_at__gt=clock.now())
+    return not Switch.objects.filter(still_off, code=code, is_on=False).exists()
 
 
 def currency_codes() -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.utils.module_loading import import_string
 
-from kauri.core import services
+from kauri.common.actor import SYSTEM
+from kauri.core import proposals, services, switches
 
 
 def heartbeat(cluster: str) -> None:
@@ -15,6 +16,16 @@ def heartbeat(cluster: str) -> None:
 def idempotency_forget() -> None:
     """Drop stored answers past their life."""
     services.idempotency_forget()
+
+
+def proposals_apply() -> None:
+    """What was approved for now takes effect; what nobody decided on expires."""
+    proposals.apply_due(SYSTEM)
+
+
+def switches_expire() -> None:
+    """Switches whose time is over."""
+    switches.switches_expire(SYSTEM)
 
 
 def run_scheduled(name: str, path: str) -> None:

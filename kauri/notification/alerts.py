@@ -24,6 +24,16 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
     "chain.reorg_too_deep": lambda p, _: f"🚨 Reorganisation deeper than we remember: {p['detail']}",
     "provider.health": lambda p, _: f"🩺 {p['provider']} is {p['health']}: {p['detail']}",
     "callback.failed": lambda p, _: f"⚠️ Callback of {p['provider']} failed for good: {p['error']}",
+    "proposal.waiting": lambda p, url: (
+        f"📝 {p['by']} proposes a change: {p['label']}\n{', '.join(p['fields'])}\nWhy: {p['reason']}\n"
+        f"{url}/core/proposal/{p['proposal_id']}/"
+    ),
+    "proposal.failed": lambda p, url: (
+        f"⚠️ An approved change could not be made: {p['label']}\n{p['error']}\n"
+        f"{url}/core/proposal/{p['proposal_id']}/"
+    ),
+    "switch.off": lambda p, _: f"🛑 Switched off: {p['code']} by {p['by']}\nWhy: {p['reason']}",
+    "switch.on": lambda p, _: f"🟢 Runs again: {p['code']} ({p['by']})",
     "ledger.broken": lambda p, _: "🚨 The ledger's self-check found: " + "; ".join(p["laws"]),
 }
 

@@ -24,11 +24,21 @@ from kauri.order_core.states import OrderStatus, OrderType
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """How one order type is shown: its body, the relations the body reads, and what a page adds."""
+    """How one order type is shown: its body, the relations the body reads, and what a page adds.
+
+    ``received`` is the body for the other side, where an order type has one.
+    """
 
     body: Callable[[Order], dict[str, Any]]
     relations: tuple[str, ...]
     annotate: Callable[[QuerySet[Order]], QuerySet[Order]] | None = None
+    received: Callable[[Order], dict[str, Any]] | None = None
+
+    def shown(self, order: Order, user_id: int) -> dict[str, Any]:
+        """The order as this customer may see it."""
+        if order.owner_id != user_id and self.received is not None:
+            return self.received(order)
+        return self.body(order)
 
 
 class HistoryQuery(Schema):
@@ -70,6 +80,13 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
     router = Router(tags=["Orders"])
     relations = tuple({relation for view in views.values() for relation in view.relations})
 
+    def wide(orders: QuerySet[Order]) -> QuerySet[Order]:
+        """With all that the bodies read, in the same query."""
+        orders = orders.select_related(*relations)
+        for view in views.values():
+            orders = view.annotate(orders) if view.annotate else orders
+        return orders
+
     @router.get(
         "/orders/history",
         response={
@@ -81,19 +98,16 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
     def orders_history(request: HttpRequest, query: Query[HistoryQuery]) -> dict[str, Any]:
         """The caller's orders, newest first, by page or by cursor."""
         require_scope(request, "read")
-        orders = _filters(query).apply(selectors.for_owner(request.auth.pk))  # type: ignore[attr-defined]
-        orders = orders.select_related(*relations)
-        for view in views.values():
-            orders = view.annotate(orders) if view.annotate else orders
+        user_id = request.auth.pk  # type: ignore[attr-defined]
+        sides = [wide(_filters(query).apply(orders)) for orders in selectors.sides(user_id, query.order_type)]
         limit = query.limits or query.limit
         if query.cursor or query.page == 1:
-            rows, cursor = selectors.after_cursor(orders, query.cursor, limit)
+            rows, cursor = selectors.after_cursor(sides, query.cursor, limit)
         else:
-            start = (query.page - 1) * limit
-            rows, cursor = list(orders.order_by("-created_at", "-id")[start : start + limit]), None
-        count = None if query.cursor else orders.order_by()[: 1000 * limit].count()
+            rows, cursor = selectors.page(sides, (query.page - 1) * limit, limit), None
+        count = None if query.cursor else sum(side.order_by()[: 1000 * limit].count() for side in sides)
         return {
-            "orders": [views[order.type].body(order) for order in rows],
+            "orders": [views[order.type].shown(order, user_id) for order in rows],
             "pages_count": None if count is None else -(-count // limit),
             "next_cursor": cursor,
         }
@@ -101,8 +115,9 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
     def details(request: HttpRequest, order_id: uuid.UUID) -> dict[str, Any]:
         """One of the caller's orders in full."""
         require_scope(request, "read")
-        order = selectors.order_of(request.auth.pk, order_id)  # type: ignore[attr-defined]
-        body = views[order.type].body(order)
+        user_id = request.auth.pk  # type: ignore[attr-defined]
+        order = selectors.order_of(user_id, order_id)
+        body = views[order.type].shown(order, user_id)
         return {
             "order_id": order.public_id,
             "order_details": {
@@ -111,7 +126,7 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
                     {"from": row.from_status or None, "to": row.to_status, "at": clock.iso(row.at)}
                     for row in order.transitions.all()
                 ],
-                "transfers": _transfers(order),
+                "transfers": _transfers(order, user_id),
             },
         }
 
@@ -144,9 +159,9 @@ def _utc(moment: datetime | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _transfers(order: Order) -> list[dict[str, Any]]:
-    """The order's transfers, only the entries on the owner's own accounts."""
-    return [
+def _transfers(order: Order, user_id: int) -> list[dict[str, Any]]:
+    """The order's transfers that touch this customer's accounts, with only those entries."""
+    rows = [
         {
             "transfer_id": transfer.pk,
             "kind": transfer.get_kind_display(),
@@ -158,8 +173,9 @@ def _transfers(order: Order) -> list[dict[str, Any]]:
                     "amount": exact(entry.amount, entry.account.currency.scale),
                 }
                 for entry in transfer.entries.all()
-                if entry.account.customer_id == order.owner_id
+                if entry.account.customer_id == user_id
             ],
         }
         for transfer in order_transfers(order.public_id)
     ]
+    return [row for row in rows if row["entries"]]

@@ -33,6 +33,15 @@ class Order(models.Model):
     type = models.CharField(_("type"), max_length=20, choices=OrderType.choices)
     sub_type = models.CharField(_("sub type"), max_length=20, blank=True, default="GATEWAY")
     owner = models.ForeignKey(User, models.PROTECT, related_name="orders", verbose_name=_("customer"))
+    counterparty = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("other side"),
+        help_text=_("the customer who gets an internal movement"),
+    )
     status = models.CharField(
         _("status"), max_length=40, choices=OrderStatus.choices, default=OrderStatus.NEW
     )
@@ -83,7 +92,22 @@ class Order(models.Model):
         )
         indexes = (
             models.Index(fields=("owner", "-created_at", "-id"), name="order_history"),
+            models.Index(
+                fields=("counterparty", "-created_at", "-id"),
+                name="order_received",
+                condition=models.Q(counterparty__isnull=False),
+            ),
             models.Index(fields=("type", "status", "id"), name="order_queue"),
+            # Newest first over everything, and what ended lately: lists, reports, the self-check.
+            models.Index(fields=("-created_at",), name="order_created"),
+            models.Index(
+                fields=("finished_at",),
+                name="order_finished",
+                condition=models.Q(finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=("external_id",), name="order_external_id", condition=~models.Q(external_id="")
+            ),
         )
 
     def __str__(self) -> str:
@@ -178,12 +202,35 @@ class OrderNote(ActorStamp):
         return self.text[:60]
 
 
+#: The policy's fields that are amounts.
+POLICY_AMOUNTS: tuple[str, ...] = (
+    "min_amount",
+    "max_amount",
+    "daily_amount",
+    "monthly_amount",
+    "fee_fixed",
+    "fee_min",
+    "fee_max",
+    "approval_above",
+)
+
+
 class Policy(Versioned):
     """The switch, limits and fees of one operation at one scope. An empty field says nothing.
 
     Each field is resolved on its own from the most specific row that sets it: user over group over
-    account type over everyone; with a currency over without.
+    account type over everyone; with a currency over without. Amounts are in the unit of their own
+    row: the order's currency, or US dollars at the rate of the moment. A daily or monthly amount in
+    dollars of a row without a currency counts the operation's orders in every currency.
     """
+
+    class Unit(models.TextChoices):
+        CURRENCY = "currency", _("the order's currency")
+        USD = "usd", _("US dollars")
+
+    class FeePayer(models.TextChoices):
+        SENDER = "sender", _("Sender")
+        RECIPIENT = "recipient", _("Recipient")
 
     operation = models.CharField(_("operation"), max_length=20, choices=OrderType.choices)
     currency = models.ForeignKey(
@@ -199,6 +246,9 @@ class Policy(Versioned):
         _("account type"), max_length=8, blank=True, default="", choices=User.AccountType.choices
     )
     enabled = models.BooleanField(_("switched on"), null=True, blank=True)
+    unit = models.CharField(
+        _("limits and approval are in"), max_length=8, choices=Unit.choices, default=Unit.CURRENCY
+    )
     min_amount = MoneyField(_("minimum"), null=True, blank=True)
     max_amount = MoneyField(_("maximum"), null=True, blank=True)
     daily_amount = MoneyField(_("limit a day"), null=True, blank=True)
@@ -208,6 +258,9 @@ class Policy(Versioned):
     fee_fixed = MoneyField(_("fixed fee"), null=True, blank=True)
     fee_min = MoneyField(_("least fee"), null=True, blank=True)
     fee_max = MoneyField(_("greatest fee"), null=True, blank=True)
+    fee_payer = models.CharField(  # noqa: DJ001 - like every field here: NULL says nothing
+        _("fee paid by"), max_length=9, choices=FeePayer.choices, null=True, blank=True
+    )
     approval_above = MoneyField(_("operator approval above"), null=True, blank=True)
     approvals_needed = models.PositiveSmallIntegerField(_("approvals needed"), null=True, blank=True)
     required_level = models.PositiveSmallIntegerField(_("verification level needed"), null=True, blank=True)
@@ -233,6 +286,20 @@ class Policy(Versioned):
                 | models.Q(approvals_needed__gte=1, approvals_needed__lte=3),
                 name="policy_approvals_needed",
             ),
+            models.CheckConstraint(
+                condition=models.Q(fee_percent__isnull=True)
+                | models.Q(fee_percent__gte=0, fee_percent__lte=100),
+                name="policy_fee_percent",
+            ),
+            *(
+                # NaN and negative amounts are no bounds; an absent one is.
+                models.CheckConstraint(
+                    condition=models.Q(**{f"{name}__isnull": True})
+                    | models.Q(**{f"{name}__gte": 0, f"{name}__lt": FINITE}),
+                    name=f"policy_{name}",
+                )
+                for name in POLICY_AMOUNTS
+            ),
         )
 
     def __str__(self) -> str:
@@ -251,6 +318,7 @@ POLICY_FIELDS: tuple[str, ...] = (
     "fee_fixed",
     "fee_min",
     "fee_max",
+    "fee_payer",
     "approval_above",
     "approvals_needed",
     "required_level",

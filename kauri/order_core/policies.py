@@ -6,22 +6,26 @@ row that was. What an order was judged by is kept on the order (``explanation``)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from kauri.account.models import User
 from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import CONTEXT, ZERO, plain, round_fee
-from kauri.core.models import Currency, Switch
+from kauri.core.models import Currency
+from kauri.core.selectors import switch_is_on
+from kauri.exchange_rate.selectors import UsdQuote, usd_rate, usd_rates
 from kauri.order_core.models import POLICY_FIELDS, Order, Policy
 from kauri.order_core.states import OrderStatus, OrderType
 
-_NOT_COUNTED = (
+#: Orders that moved nothing count towards no total.
+NOT_COUNTED: Final = (
     OrderStatus.ERROR,
     OrderStatus.CANCELLED,
     OrderStatus.EXPIRED,
@@ -29,22 +33,38 @@ _NOT_COUNTED = (
 )
 
 
+#: Fields that are amounts to compare with, each in the unit of the row that sets it.
+LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "approval_above")
+_DAYS: Final = {"daily_amount": 1, "monthly_amount": 30}
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """One user's policy for one operation and currency; ``origin`` names the row of each field."""
+    """One user's policy for one operation and currency.
+
+    ``origin`` names the row of each field, ``units`` the unit of each limit, and ``wide`` the daily
+    and monthly limits that count every currency: those in dollars of a row without a currency.
+    """
 
     operation: OrderType
     currency: Currency
     values: dict[str, Any]
     origin: dict[str, int]
+    units: dict[str, Policy.Unit]
+    wide: frozenset[str]
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name)
 
+    @property
+    def needs_rate(self) -> bool:
+        """Whether any limit that is set is in dollars."""
+        return any(self.units[name] is Policy.Unit.USD for name in LIMITS if self[name] is not None)
+
     def fee(self, amount: Decimal) -> Decimal:
         """percent + fixed, kept between least and greatest, rounded up to the currency's scale."""
         percent = CONTEXT.divide(CONTEXT.multiply(amount, self["fee_percent"] or ZERO), Decimal(100))
-        fee = round_fee(percent + (self["fee_fixed"] or ZERO), self.currency.scale)
+        fee = percent + (self["fee_fixed"] or ZERO)
         if self["fee_min"] is not None:
             fee = max(fee, self["fee_min"])
         if self["fee_max"] is not None:
@@ -57,6 +77,7 @@ class Resolved:
             name: {
                 "value": plain(value) if isinstance(value, Decimal) else value,
                 "policy": self.origin[name],
+                **({"unit": self.units[name].value} if name in self.units else {}),
             }
             for name, value in self.values.items()
         }
@@ -67,17 +88,52 @@ class Judgement:
     """What the policy says of one amount: the fee, what was compared, and who must look at it."""
 
     policy: Resolved
+    amount: Decimal
     fee: Decimal
+    inputs: dict[str, Any]
     limits: list[dict[str, Any]] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
+    quote: UsdQuote | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"policy": self.policy.as_json(), "limits": self.limits, "rules": self.rules}
+        """What the order keeps: the inputs, the resolved fields, each comparison, and what decided."""
+        return {
+            "inputs": self.inputs,
+            "policy": self.policy.as_json(),
+            "limits": self.limits,
+            "rules": self.rules,
+            "rate": None if self.quote is None else self.quote.as_json(),
+            "decided_by": self.rules[0]["rule"] if self.rules else "passed",
+        }
 
 
-def resolve(operation: OrderType, currency: Currency, user: User) -> Resolved:
-    """The policy of ``operation`` in ``currency`` for ``user``, field by field. One query."""
-    rows = list(
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one order is judged by, beside its policy: known for an order to come and for one of the past."""
+
+    amount: Decimal
+    level: int
+    at: datetime
+    #: (name of the limit) -> what was used before this order, in the limit's own unit.
+    used: dict[str, Decimal]
+    count: int
+    quote: UsdQuote | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policy makes of the facts: ``code`` is the refusal, '' where there is none."""
+
+    code: str
+    detail: str
+    fee: Decimal
+    limits: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+
+
+def rows_for(operation: OrderType, currency: Currency, user: User) -> list[Policy]:
+    """The rows that could say something of this user, operation and currency. One query."""
+    return list(
         Policy.objects.filter(
             Q(currency__isnull=True) | Q(currency=currency),
             Q(user__isnull=True) | Q(user=user),
@@ -86,23 +142,39 @@ def resolve(operation: OrderType, currency: Currency, user: User) -> Resolved:
             operation=operation,
         )
     )
-    rows.sort(key=_specificity, reverse=True)
+
+
+def resolve(operation: OrderType, currency: Currency, user: User) -> Resolved:
+    """The policy of ``operation`` in ``currency`` for ``user``, field by field. One query."""
+    return resolved(operation, currency, rows_for(operation, currency, user))
+
+
+def resolved(operation: OrderType, currency: Currency, rows: Iterable[Policy]) -> Resolved:
+    """Each field from the most specific of ``rows`` (all of which apply) that sets it."""
+    ordered = sorted(rows, key=_specificity, reverse=True)
     values: dict[str, Any] = {}
     origin: dict[str, int] = {}
+    units: dict[str, Policy.Unit] = {}
+    wide = set()
     for name in POLICY_FIELDS:
-        for row in rows:
+        for row in ordered:
             value = getattr(row, name)
-            if value is not None:
-                values[name], origin[name] = value, row.pk
-                break
-    return Resolved(operation=operation, currency=currency, values=values, origin=origin)
+            if value is None:
+                continue
+            values[name], origin[name] = value, row.pk
+            if name in LIMITS:
+                units[name] = Policy.Unit(row.unit)
+                if name in _DAYS and row.currency_id is None and units[name] is Policy.Unit.USD:
+                    wide.add(name)
+            break
+    return Resolved(operation, currency, values, origin, units, frozenset(wide))
 
 
 def require_open(operation: OrderType, currency: Currency) -> None:
     """Raise unless the operation's switch and the currency are on."""
-    if Switch.objects.filter(code=operation.value.lower(), is_on=False).exists():
+    if not switch_is_on(operation.value.lower()):
         raise KauriError("operation_disabled")
-    if not currency.is_enabled:
+    if not currency.is_enabled or not switch_is_on(f"currency:{currency.code}"):
         raise KauriError("currency_disabled", currency.code)
 
 
@@ -110,63 +182,167 @@ def judge(operation: OrderType, currency: Currency, user: User, amount: Decimal)
     """Compare ``amount`` with the policy; the caller holds the user's row lock (daily totals).
 
     Raises ``operation_disabled``, ``verification_required``, ``below_minimum``, ``above_maximum``,
-    ``limit_exceeded``. The result lists every limit with the figure it was compared with.
+    ``limit_exceeded``, and ``rate_unavailable`` where a limit is in dollars and nobody knows the
+    rate. The result lists every limit with the figure it was compared with.
     """
     policy = resolve(operation, currency, user)
-    result = Judgement(policy=policy, fee=policy.fee(amount))
-    if policy["enabled"] is False:
-        raise KauriError("operation_disabled", f"policy {policy.origin['enabled']}")
-    level = policy["required_level"] or 0
-    if user.verification_level < level:
-        raise KauriError("verification_required", f"level {level} is needed")
-    result.limits.append({"limit": "required_level", "value": user.verification_level, "bound": level})
-    if policy["min_amount"] is not None and amount < policy["min_amount"]:
-        raise KauriError("below_minimum", f"the minimum is {plain(policy['min_amount'])} {currency}")
-    if policy["max_amount"] is not None and amount > policy["max_amount"]:
-        raise KauriError("above_maximum", f"the maximum is {plain(policy['max_amount'])} {currency}")
-    _judge_totals(result, user, amount)
-    if policy["approval_above"] is not None and amount > policy["approval_above"]:
-        result.rules.append(
-            {
-                "rule": "approval_above",
-                "text": "The amount is above the approval limit",
-                "value": f"{plain(amount)} {currency}",
-                "limit": f"{plain(policy['approval_above'])} {currency}",
-                "policy": policy.origin["approval_above"],
-            }
-        )
-    return result
-
-
-def _judge_totals(result: Judgement, user: User, amount: Decimal) -> None:
-    policy = result.policy
-    orders = Order.objects.filter(owner=user, type=policy.operation, currency_out=policy.currency).exclude(
-        status__in=_NOT_COUNTED
-    )
     now = clock.now()
-    for name, days in (("daily_amount", 1), ("monthly_amount", 30)):
-        bound = policy[name]
-        if bound is None:
+    # Fail closed: a limit that can't be compared is no limit that was kept.
+    quote = usd_rate(currency) if policy.needs_rate else None
+    facts = Facts(
+        amount=amount,
+        level=user.verification_level,
+        at=now,
+        used=_used(policy, user, now),
+        count=_count(policy, user, now),
+        quote=quote,
+    )
+    verdict = weigh(policy, facts)
+    if verdict.code:
+        raise KauriError(verdict.code, verdict.detail)
+    inputs = {
+        "amount": plain(amount),
+        "currency": currency.code,
+        "level": user.verification_level,
+        "group": None if user.group is None else user.group.code,
+        "account_type": user.account_type,
+        "at": clock.iso(now),
+    }
+    return Judgement(policy, amount, verdict.fee, inputs, verdict.limits, verdict.rules, quote)
+
+
+def weigh(policy: Resolved, facts: Facts) -> Verdict:
+    """The one comparison of facts with a policy: for an order that comes, and for a dry run."""
+    limits: list[dict[str, Any]] = []
+    fee = policy.fee(facts.amount)
+    for check in (_switch, _level, _bounds, _totals, _orders_a_day):
+        refused = check(policy, facts, limits)
+        if refused is not None:
+            return Verdict(refused[0], refused[1], fee, limits, [])
+    return Verdict("", "", fee, limits, _rules(policy, facts))
+
+
+#: (code, detail) of a refusal.
+Refused = tuple[str, str] | None
+
+
+def _switch(policy: Resolved, _facts: Facts, _limits: list[dict[str, Any]]) -> Refused:
+    return ("operation_disabled", "") if policy["enabled"] is False else None
+
+
+def _level(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> Refused:
+    name, bound = "required_level", policy["required_level"] or 0
+    limits.append({"limit": name, "value": facts.level, "bound": bound, "policy": policy.origin.get(name)})
+    return ("verification_required", f"level {bound} is needed") if facts.level < bound else None
+
+
+def _bounds(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> Refused:
+    for name, code, word, is_within in (
+        ("min_amount", "below_minimum", "minimum", Decimal.__ge__),
+        ("max_amount", "above_maximum", "maximum", Decimal.__le__),
+    ):
+        if policy[name] is None:
             continue
-        used = (
-            orders.filter(created_at__gt=now - timedelta(days=days)).aggregate(t=Sum("amount_out"))["t"]
-            or ZERO
-        )
-        result.limits.append(
-            {
-                "limit": name,
-                "value": plain(used + amount),
-                "bound": plain(bound),
-                "policy": policy.origin[name],
-            }
-        )
-        if used + amount > bound:
-            raise KauriError("limit_exceeded", f"{plain(bound - used)} {policy.currency} is left")
-    if policy["daily_count"] is not None:
-        count = orders.filter(created_at__gt=now - timedelta(days=1)).count() + 1
-        result.limits.append({"limit": "daily_count", "value": count, "bound": policy["daily_count"]})
-        if count > policy["daily_count"]:
-            raise KauriError("limit_exceeded", f"{policy['daily_count']} orders a day")
+        value = _in_unit(policy, name, facts)
+        limits.append(_limit(policy, name, value))
+        if not is_within(value, policy[name]):
+            return code, f"the {word} is {plain(policy[name])} {_unit(policy, name)}"
+    return None
+
+
+def _totals(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> Refused:
+    for name in _DAYS:
+        if policy[name] is None:
+            continue
+        value = facts.used[name] + _in_unit(policy, name, facts)
+        limits.append(_limit(policy, name, value))
+        if value > policy[name]:
+            left = max(policy[name] - facts.used[name], ZERO)
+            return "limit_exceeded", f"{plain(left)} {_unit(policy, name)} is left"
+    return None
+
+
+def _orders_a_day(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> Refused:
+    name = "daily_count"
+    if policy[name] is None:
+        return None
+    limits.append(
+        {"limit": name, "value": facts.count + 1, "bound": policy[name], "policy": policy.origin[name]}
+    )
+    return ("limit_exceeded", f"{policy[name]} orders a day") if facts.count + 1 > policy[name] else None
+
+
+def _rules(policy: Resolved, facts: Facts) -> list[dict[str, Any]]:
+    """What sends the order to people."""
+    name = "approval_above"
+    if policy[name] is None or _in_unit(policy, name, facts) <= policy[name]:
+        return []
+    return [
+        {
+            "rule": name,
+            "text": "The amount is above the approval limit",
+            "value": f"{plain(_in_unit(policy, name, facts))} {_unit(policy, name)}",
+            "limit": f"{plain(policy[name])} {_unit(policy, name)}",
+            "policy": policy.origin[name],
+        }
+    ]
+
+
+def _limit(policy: Resolved, name: str, value: Decimal) -> dict[str, Any]:
+    return {
+        "limit": name,
+        "value": plain(value),
+        "bound": plain(policy[name]),
+        "unit": _unit(policy, name),
+        "policy": policy.origin[name],
+    }
+
+
+def _in_unit(policy: Resolved, name: str, facts: Facts) -> Decimal:
+    """The order's amount in the unit of the limit ``name``."""
+    if policy.units[name] is Policy.Unit.CURRENCY:
+        return facts.amount
+    if facts.quote is None:
+        raise KauriError("rate_unavailable", policy.currency.code)
+    return CONTEXT.multiply(facts.amount, facts.quote.price)
+
+
+def _unit(policy: Resolved, name: str) -> str:
+    return policy.currency.code if policy.units[name] is Policy.Unit.CURRENCY else "USD"
+
+
+def _counted(policy: Resolved, user: User, now: datetime, days: int) -> QuerySet[Order]:
+    return Order.objects.filter(
+        owner=user, type=policy.operation, created_at__gt=now - timedelta(days=days)
+    ).exclude(status__in=NOT_COUNTED)
+
+
+def _count(policy: Resolved, user: User, now: datetime) -> int:
+    if policy["daily_count"] is None:
+        return 0
+    return _counted(policy, user, now, 1).filter(currency_out=policy.currency).count()
+
+
+def _used(policy: Resolved, user: User, now: datetime) -> dict[str, Decimal]:
+    """What the customer used of each daily and monthly limit before, in the limit's unit."""
+    used = {}
+    for name, days in _DAYS.items():
+        if policy[name] is None:
+            continue
+        orders = _counted(policy, user, now, days)
+        if name not in policy.wide:
+            orders = orders.filter(currency_out=policy.currency)
+        sums = {
+            row["currency_out"]: row["total"]
+            for row in orders.values("currency_out").annotate(total=Sum("amount_out"))
+        }
+        if policy.units[name] is Policy.Unit.CURRENCY:
+            used[name] = sums.get(policy.currency.pk, ZERO)
+            continue
+        currencies = list(Currency.objects.filter(pk__in=sums))
+        rates = usd_rates(currencies, now)
+        used[name] = sum((rates.value(row, sums[row.pk]).exact for row in currencies), ZERO)
+    return used
 
 
 def _specificity(row: Policy) -> tuple[int, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Q, QuerySet
 
@@ -15,6 +16,10 @@ from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.order_core.models import Order
+from kauri.order_core.states import OrderStatus, OrderType
+
+#: Orders whose ``amount``, to their owner, is what leaves the balance.
+_OUT: Final = frozenset({OrderType.WITHDRAWAL, OrderType.INTERNAL_MOVEMENT})
 
 
 def old_time(moment: datetime | None) -> str | None:
@@ -24,7 +29,7 @@ def old_time(moment: datetime | None) -> str | None:
 
 def order_object(order: Order, details: dict[str, Any]) -> dict[str, Any]:
     """The order as the old API's clients know it, with what we added beside it."""
-    is_out = order.type == "WITHDRAWAL"
+    is_out = order.type in _OUT
     amount = order.amount_in if is_out else order.amount_out
     scale = (order.currency_in if is_out else order.currency_out).scale
     return {
@@ -45,15 +50,30 @@ def order_object(order: Order, details: dict[str, Any]) -> dict[str, Any]:
 
 
 def for_owner(owner_id: int) -> QuerySet[Order]:
-    """The orders that this customer may see."""
-    return Order.objects.filter(owner_id=owner_id).select_related(
-        "owner", "currency_in", "currency_out", "fee_currency"
-    )
+    """The orders that this customer made."""
+    return _shown(Order.objects.filter(owner_id=owner_id))
 
 
-def order_of(owner_id: int, public_id: uuid.UUID) -> Order:
-    """One order of this customer; ``not_found`` for anybody else's."""
-    order = for_owner(owner_id).filter(public_id=public_id).first()
+def for_counterparty(user_id: int) -> QuerySet[Order]:
+    """Others' orders that brought this customer money: only once they have."""
+    return _shown(Order.objects.filter(counterparty_id=user_id, status=OrderStatus.CLOSED))
+
+
+def sides(user_id: int, order_type: str | None) -> list[QuerySet[Order]]:
+    """What a customer's history is made of: orders made, and received where the type has receivers."""
+    own = for_owner(user_id)
+    has_receivers = order_type in {None, "", OrderType.INTERNAL_MOVEMENT}
+    return [own, for_counterparty(user_id)] if has_receivers else [own]
+
+
+def _shown(orders: QuerySet[Order]) -> QuerySet[Order]:
+    return orders.select_related("owner", "currency_in", "currency_out", "fee_currency")
+
+
+def order_of(user_id: int, public_id: uuid.UUID) -> Order:
+    """One order that this customer takes part in; ``not_found`` for anybody else's."""
+    found = for_owner(user_id).filter(public_id=public_id).first()
+    order = found or for_counterparty(user_id).filter(public_id=public_id).first()
     if order is None:
         raise KauriError("not_found")
     return order
@@ -93,16 +113,36 @@ class Filters:
         return orders
 
 
-def after_cursor(orders: QuerySet[Order], cursor: str, limit: int) -> tuple[list[Order], str | None]:
-    """The page behind ``cursor`` ('' for the first), newest first, and the next page's cursor."""
-    orders = orders.order_by("-created_at", "-id")
-    if cursor:
-        moment, last = _decode(cursor)
-        orders = orders.filter(Q(created_at__lt=moment) | Q(created_at=moment, id__lt=last))
-    rows = list(orders[: limit + 1])
+def after_cursor(sides: Sequence[QuerySet[Order]], cursor: str, limit: int) -> tuple[list[Order], str | None]:
+    """The page behind ``cursor`` ('' for the first), newest first, and the next page's cursor.
+
+    ``sides`` are disjoint (orders made, orders received): each is read by its own index, then merged.
+    """
+    rows: list[Order] = []
+    before = _decode(cursor) if cursor else None
+    for side in sides:
+        orders = side.order_by("-created_at", "-id")
+        if before:
+            moment, last = before
+            orders = orders.filter(Q(created_at__lt=moment) | Q(created_at=moment, id__lt=last))
+        rows += orders[: limit + 1]
+    rows.sort(key=_newest, reverse=True)
     more = len(rows) > limit
     rows = rows[:limit]
     return rows, _encode(rows[-1]) if more else None
+
+
+def page(sides: Sequence[QuerySet[Order]], start: int, limit: int) -> list[Order]:
+    """``limit`` rows from the ``start``-th on, newest first, over all ``sides``."""
+    rows: list[Order] = []
+    for side in sides:
+        rows += side.order_by("-created_at", "-id")[: start + limit]
+    rows.sort(key=_newest, reverse=True)
+    return rows[start : start + limit]
+
+
+def _newest(order: Order) -> tuple[datetime, int]:
+    return order.created_at, order.pk
 
 
 def _encode(order: Order) -> str:

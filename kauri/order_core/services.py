@@ -7,11 +7,19 @@ import uuid
 from django.db import transaction
 
 from kauri.account.selectors import require_permission
+from kauri.balance.models import SelfCheck
+from kauri.balance.services import self_check_run
 from kauri.common import clock
 from kauri.common.actor import Actor, request_id
 from kauri.common.errors import KauriError
 from kauri.core.audit import audit
+from kauri.order_core import invariants
 from kauri.order_core.models import Order, OrderNote
+
+
+def books_check(*, full: bool) -> SelfCheck:
+    """The ledger's self-check, with what must be true between orders and the books."""
+    return self_check_run(full=full, more=invariants.LAWS if full else invariants.RECENT)
 
 
 @transaction.atomic

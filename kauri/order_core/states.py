@@ -54,4 +54,10 @@ MOVES: Final[dict[OrderType, Moves]] = {
         S.CANCELLED_BY_OPERATOR: frozenset({S.CANCELLED}),
         S.PAYMENT_IN_PROGRESS: frozenset({S.CLOSED, S.ERROR}),
     },
+    OrderType.INTERNAL_MOVEMENT: {
+        S.NEW: frozenset({S.CLOSED, S.WAITING_FOR_OPERATOR_CONFIRMATION}),
+        S.WAITING_FOR_OPERATOR_CONFIRMATION: frozenset({S.CONFIRMED_BY_OPERATOR, S.CANCELLED_BY_OPERATOR}),
+        S.CONFIRMED_BY_OPERATOR: frozenset({S.CLOSED}),
+        S.CANCELLED_BY_OPERATOR: frozenset({S.CANCELLED}),
+    },
 }

@@ -15,6 +15,7 @@ from django.utils import translation
 
 from kauri.account.models import User
 from kauri.account.selectors import require_permission
+from kauri.balance.selectors import known, settled
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -40,8 +41,10 @@ def report_request(
         raise KauriError("validation_error", fields={"definition": "unknown report"})
     if file_format not in ReportRun.Format.values:
         raise KauriError("validation_error", fields={"format": "pdf or xlsx"})
-    if as_of.tzinfo is None or as_of > clock.now() + timedelta(seconds=1):
+    now = clock.now()
+    if as_of.tzinfo is None or as_of > now + timedelta(seconds=1):
         raise KauriError("validation_error", fields={"as_of": "a past moment with its time zone"})
+    as_of = known(min(as_of, now))
     run = ReportRun.objects.create(
         definition=definition, format=file_format, as_of=as_of, language=language, requested_by=user
     )
@@ -64,6 +67,7 @@ def report_make(run_id: int) -> None:
         return
     definition = DEFINITIONS[run.definition]
     try:
+        settled(run.as_of)
         with translation.override(run.language):
             with transaction.atomic():
                 if not connection.savepoint_ids:

@@ -9,11 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from kauri.common.actor import Actor, ActorKind
-from kauri.common.api import AmountIn, errors, idempotency_key, require_scope, wants_strings
-from kauri.common.exact_json import dumps
+from kauri.common.api import AmountIn, errors, require_scope
 from kauri.common.urls import check_callback_url
-from kauri.core import idempotency
+from kauri.order_core.money_call import IDEMPOTENCY_HEADER, caller, money_call
 from kauri.withdrawal_order import services
 
 router = Router(tags=["Withdrawals"])
@@ -60,33 +58,17 @@ class WithdrawalOut(Schema):
         ),
     },
     operation_id="withdrawal_create",
-    openapi_extra={
-        "parameters": [
-            {
-                "in": "header",
-                "name": "Idempotency-Key",
-                "schema": {"type": "string", "maxLength": 200},
-                "description": "Same key and body: the stored answer. external_id in the body works alike.",
-            }
-        ]
-    },
+    openapi_extra=IDEMPOTENCY_HEADER,
 )
 def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
     """Pay out of the balance. Money is held at once; an operator may have to approve."""
     require_scope(request, "withdraw")
     check_callback_url(data.callback_url or "")
-    user = request.auth  # type: ignore[attr-defined]
-    api_key = getattr(request, "api_key", None)
-    actor = (
-        Actor(ActorKind.API_KEY, str(api_key.public_id), f"{user.email} ({api_key.name})", request.client_ip)  # type: ignore[attr-defined]
-        if api_key
-        else user.as_actor(ip=request.client_ip)  # type: ignore[attr-defined]
-    )
 
-    def run() -> idempotency.StoredAnswer:
+    def run() -> dict[str, Any]:
         order = services.withdrawal_create(
             request=services.WithdrawalRequest(
-                user_id=user.pk,
+                user_id=request.auth.pk,  # type: ignore[attr-defined]
                 currency=data.currency.strip().upper(),
                 amount=data.amount,
                 destination=data.wallet_to,
@@ -98,9 +80,9 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
                 ip=request.client_ip,  # type: ignore[attr-defined]
                 user_agent=request.headers.get("User-Agent", ""),
             ),
-            actor=actor,
+            actor=caller(request),
         )
-        body = {
+        return {
             "status": "success",
             "order_id": str(order.public_id),
             "order_status": order.status,
@@ -108,20 +90,5 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
             "fee": order.fee,
             "amount_to_withdrawal": order.amount_out,
         }
-        return idempotency.StoredAnswer(
-            200, "application/json", dumps(body, as_strings=wants_strings(request))
-        )
 
-    keys = [f"key:{key}"] if (key := idempotency_key(request)) else []
-    if data.external_id:
-        keys.append(f"external_id:{data.external_id}")
-    if not keys:
-        answer = run()
-    else:
-        answer = idempotency.once(
-            owner_id=user.pk, endpoint="withdrawal_create", keys=keys, body=request.body, run=run
-        )
-    response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
-    if answer.replayed:
-        response["Idempotency-Replayed"] = "true"
-    return response
+    return money_call(request, endpoint="withdrawal_create", external_id=data.external_id, run=run)

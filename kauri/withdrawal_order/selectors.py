@@ -18,17 +18,11 @@ from kauri.common import clock
 from kauri.common.money import ZERO
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
+from kauri.order_core.policies import NOT_COUNTED
 from kauri.order_core.states import OrderStatus, OrderType
 from kauri.withdrawal_order.models import WithdrawalDetail
 
 OVERDUE_AFTER: Final = timedelta(minutes=30)
-#: What did not take money out does not count towards the totals.
-NOT_COUNTED: Final = (
-    OrderStatus.ERROR,
-    OrderStatus.CANCELLED,
-    OrderStatus.EXPIRED,
-    OrderStatus.CANCELLED_BY_OPERATOR,
-)
 YOUNG_ACCOUNT: Final = timedelta(days=7)
 _LAST_ORDERS = 10
 _OTHERS_SHOWN = 5

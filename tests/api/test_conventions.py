@@ -17,6 +17,8 @@ from kauri.account.models import ApiKey, User
 from kauri.balance import ledger
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
+from kauri.balance.models import Entry
+from kauri.common import clock
 from kauri.common.actor import SYSTEM
 from kauri.common.errors import CODES
 from kauri.common.ids import ledger_key
@@ -171,11 +173,16 @@ def test_balance_of_a_past_moment(customer: Callable[..., User]) -> None:
     user = customer()
     give(user, "UAH", "100.50")
     api = ApiClient(token=tokens.issue(user))
-    before = api.get("/api/v1/user/balance?at=2026-01-01T00:00:00Z").json()
-    assert before["balance"]["UAH"]["available"] == 0
+    first = Entry.objects.order_by("id")[0].created_at
+    give(user, "UAH", "1")
+    then = api.get(f"/api/v1/user/balance?at={clock.iso(first)}").json()
+    assert then["balance"]["UAH"]["available"] == 100.5
     now = api.get("/api/v1/user/balance").json()
-    assert now["balance"]["UAH"]["available"] == 100.5
-    for wrong in ("2199-01-01T00:00:00Z", "2026-01-01T00:00:00", "yesterday"):
+    assert now["balance"]["UAH"]["available"] == 101.5
+    for unknown in ("2199-01-01T00:00:00Z", "2026-01-01T00:00:00Z"):
+        answer = api.get(f"/api/v1/user/balance?at={unknown}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "moment_unknown")
+    for wrong in ("2026-01-01T00:00:00", "yesterday"):
         assert api.get(f"/api/v1/user/balance?at={wrong}").json()["code"] == "validation_error"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from kauri.account import tokens
 from kauri.account.models import User
+from kauri.common import clock
 from kauri.core.models import Currency, Network, Provider, Switch
 from kauri.wallet.models import DepositAddress, PaymentLink
 from kauri.wallet.services import pool_fill
@@ -97,7 +98,7 @@ def test_switches(node: Provider, api: ApiClient) -> None:
     def refused() -> str:
         return str(ask(api).json()["code"])
 
-    Switch.objects.filter(code="deposit").update(is_on=False)
+    Switch.objects.filter(code="deposit").update(is_on=False, reason="test", off_at=clock.now())
     assert refused() == "operation_disabled"
     Switch.objects.filter(code="deposit").update(is_on=True)
     Currency.objects.filter(code="USDT").update(is_enabled=False)

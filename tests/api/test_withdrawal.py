@@ -204,7 +204,7 @@ def test_every_switch_has_a_code_of_its_own(api: ApiClient, user: User) -> None:
         answer = api.post(PATH, body())
         return answer.status_code, answer.json()["code"]
 
-    Switch.objects.filter(code="withdrawal").update(is_on=False)
+    Switch.objects.filter(code="withdrawal").update(is_on=False, reason="test", off_at=clock.now())
     assert refused() == (403, "operation_disabled")
     Switch.objects.filter(code="withdrawal").update(is_on=True)
     Currency.objects.filter(code="UAH").update(is_enabled=False)

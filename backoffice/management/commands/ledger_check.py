@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from kauri.balance.selectors import coverage
-from kauri.balance.services import self_check_run
 from kauri.common import clock
 from kauri.common.money import plain
+from kauri.order_core.services import books_check
 
 
 class Command(BaseCommand):
@@ -21,13 +21,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--as-of", type=datetime.fromisoformat, default=None, help="ISO 8601 with zone")
+        parser.add_argument(
+            "--incremental", action="store_true", help="only what was written since the last clean proof"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args
         moment: datetime = options["as_of"] or clock.now()
         if moment.tzinfo is None:
             raise CommandError("--as-of needs a time zone")
-        check = self_check_run()
+        check = books_check(full=not options["incremental"])
         rows = coverage(moment)
         self.stdout.write(
             json.dumps(

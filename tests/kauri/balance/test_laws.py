@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from kauri.account.models import User
 from kauri.balance import invariants, ledger
-from kauri.balance.chart import AccountKind, TransferKind
+from kauri.balance.chart import CHART, AccountKind, TransferKind
 from kauri.balance.ledger import LedgerFault, Leg, Posted
 from kauri.balance.models import Entry, HotDelta, LedgerAccount, Transfer
 from kauri.balance.selectors import customer_balances, trial_balance
@@ -20,6 +21,7 @@ from kauri.common.actor import SYSTEM
 from kauri.common.errors import KauriError
 from kauri.common.ids import ledger_key
 from kauri.core.models import Currency
+from tests.moves import as_owner
 
 
 def legs(user: User, amount: str, code: str = "UAH") -> list[Leg]:
@@ -54,12 +56,18 @@ def available(user: User, code: str = "UAH") -> Decimal:
     return next(row.available for row in customer_balances(user.pk) if row.currency.code == code)
 
 
-def refused(sql: str, params: list[Any] | None = None) -> str:
-    """The SQLSTATE with which the database refuses ``sql`` (deferred checks included)."""
-    with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        cursor.execute("set constraints all immediate")
-    return str(caught.value.__cause__.sqlstate)  # type: ignore[union-attr]
+def refused(sql: str, params: list[Any] | None = None) -> tuple[str, str]:
+    """The SQLSTATEs with which ``sql`` is refused to the application, and to the schema's owner."""
+    states = []
+    for door in (connection.cursor, as_owner):
+        with pytest.raises(DatabaseError) as caught, transaction.atomic(), door() as cursor:
+            cursor.execute(sql, params)
+        states.append(str(caught.value.__cause__.sqlstate))  # type: ignore[union-attr]
+    return states[0], states[1]
+
+
+#: PostgreSQL's "insufficient privilege".
+NO_RIGHT = "42501"
 
 
 def test_a_transfer_is_written_once_per_key(customer: Callable[..., User]) -> None:
@@ -81,8 +89,9 @@ def test_no_customer_goes_below_zero(customer: Callable[..., User]) -> None:
         give(user, "-10.01", name="theft")
     assert caught.value.code == "insufficient_funds"
     assert available(user) == Decimal(10)
-    assert refused("update ledger_account set balance = -1 where customer_id = %s", [user.pk]) == "23514"
-    assert refused("update ledger_account set balance = 'NaN' where customer_id = %s", [user.pk]) == "23514"
+    for value in ("-1", "'NaN'"):
+        sql = f"update ledger_account set balance = {value} where customer_id = {user.pk}"
+        assert refused(sql) == (NO_RIGHT, "23514")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,7 @@ def test_legs_name_owners_that_fit(house: None) -> None:
         "delete from ledger_hold where true or id = 0",
         "update ledger_account set kind = 2, customer_id = customer_id where customer_id is not null",
         "update ledger_account set may_be_negative = true where customer_id is not null",
+        "update ledger_account set customer_id = customer_id + 1 where customer_id is not null",
     ],
 )
 def test_the_past_is_not_changed(customer: Callable[..., User], sql: str) -> None:
@@ -148,38 +158,98 @@ def test_the_past_is_not_changed(customer: Callable[..., User], sql: str) -> Non
         amount=Decimal(1),
         actor=SYSTEM,
     )
-    assert refused(sql) in {"LG403", "23514"}
+    assert refused(sql) == (NO_RIGHT, "LG403")
+
+
+def entry_of(transfer: str, account: LedgerAccount, *amounts: str, at: str = "clock_timestamp()") -> str:
+    """SQL that writes these amounts on one account as entries of ``transfer`` (a SQL expression)."""
+    rows = ", ".join(
+        f"({transfer}, {account.pk}, {account.currency_id}, {amount}, {at})" for amount in amounts
+    )
+    return (
+        "insert into ledger_entry (transfer_id, account_id, currency_id, amount, created_at) values " + rows
+    )
 
 
 def test_entries_can_not_be_slipped_in(customer: Callable[..., User]) -> None:
     user = customer()
     posted = give(user, "10")
     account = LedgerAccount.objects.get(customer=user)
-    assert (
-        refused(
-            "insert into ledger_transfer (key, request_hash, kind, actor, reference, created_at)"
-            " values (gen_random_uuid(), '\\x00', 40, 'x', '', now())"
-        )
-        == "LG400"
-    )
-    one_sided = (
+    new = (
         "with t as (insert into ledger_transfer (key, request_hash, kind, actor, reference, created_at)"
-        " values (gen_random_uuid(), '\\x00', 40, 'x', '', clock_timestamp()) returning id)"
-        " insert into ledger_entry (transfer_id, account_id, currency_id, amount, created_at)"
-        " select id, %s, %s, 5, clock_timestamp() from t"
+        " values (gen_random_uuid(), '\\x00', 40, 'x', '', clock_timestamp()) returning id) "
     )
-    assert refused(one_sided, [account.pk, account.currency_id]) == "LG400"
-    assert refused(
+    one_sided = new + entry_of("(select id from t)", account, "5")
+    assert refused(one_sided) == (NO_RIGHT, "LG400")
+    assert refused(new + entry_of("(select id from t)", account, "'NaN'")) == (NO_RIGHT, "LG400")
+    assert refused(new + entry_of("(select id from t)", account, "0")) == (NO_RIGHT, "LG400")
+    # Balanced by itself, on accounts that the transfer did not touch, but it was whole without them.
+    currency = account.currency
+    for kind in (AccountKind.SUSPENSE, AccountKind.ROUNDING):
+        ledger.post(
+            uuid.uuid4(),
+            TransferKind.OPENING,
+            [Leg(AccountKind.CAPITAL, currency, Decimal(-1)), Leg(kind, currency, Decimal(1))],
+            actor=SYSTEM,
+        )
+    spare = LedgerAccount.objects.filter(kind__in=(AccountKind.SUSPENSE, AccountKind.ROUNDING))
+    late = "; ".join(entry_of(str(posted.transfer_id), row, "5") for row in spare)
+    assert refused(late) == (NO_RIGHT, "LG400")
+    both = (
         "insert into ledger_entry (transfer_id, account_id, currency_id, amount, created_at)"
-        " values (%s, %s, %s, 'NaN', now())",
-        [posted.transfer_id, account.pk, account.currency_id],
-    ) in {"23514", "23505", "LG403"}
+        f" select {posted.transfer_id}, id, currency_id, case kind when 31 then 5 else -5 end, now()"
+        " from ledger_account where kind in (31, 33)"
+    )
+    assert refused(both) == (NO_RIGHT, "LG403")
+    assert Entry.objects.count() == 6
+    assert invariants.broken_laws() == []
+
+
+def test_an_account_is_opened_by_the_chart_alone(customer: Callable[..., User]) -> None:
+    user = customer()
+    uah = Currency.objects.get(code="UAH").pk
+    columns = (
+        "kind, currency_id, customer_id, provider_id, may_be_negative, is_inline, is_closed, balance, version"
+    )
+    wrong = [
+        f"1, {uah}, {user.pk}, null, true, true, false, 0, 0",  # a customer who may owe
+        f"1, {uah}, {user.pk}, null, false, true, false, 7, 0",  # money from nowhere
+        f"1, {uah}, null, null, false, true, false, 0, 0",  # nobody's
+        f"20, {uah}, {user.pk}, null, true, false, false, 0, 0",  # the house's, but a customer's
+        f"99, {uah}, null, null, true, false, false, 0, 0",  # no kind of the chart
+    ]
+    for values in wrong:
+        assert refused(f"insert into ledger_account ({columns}) values ({values})") == (NO_RIGHT, "LG400")
+    assert LedgerAccount.objects.count() == 0
+
+
+def test_the_chart_in_the_database_is_the_chart_in_the_code(house: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select kind, owner, may_be_negative, is_inline from ledger_kind")
+        stored = {row[0]: row[1:] for row in cursor.fetchall()}
+    assert stored == {
+        int(kind): (spec.owner.value, spec.may_be_negative, spec.inline) for kind, spec in CHART.items()
+    }
+
+
+def test_held_money_moves_with_its_hold_only(customer: Callable[..., User]) -> None:
+    user = customer()
+    with pytest.raises(LedgerFault, match="with its hold"), transaction.atomic():
+        give_to_held(user, "5")
+    for function in ("ledger_write", "ledger_account_open", "ledger_must_reverse"):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "select has_function_privilege(%s, oid, 'execute') from pg_proc where proname = %s",
+                [settings.KAURI.database_role, function],
+            )
+            assert cursor.fetchall() == [(False,)]
 
 
 def test_a_closed_account_takes_no_entry(customer: Callable[..., User]) -> None:
     user = customer()
     give(user, "10")
-    LedgerAccount.objects.filter(customer=user).update(is_closed=True)
+    with as_owner() as cursor:
+        cursor.execute("update ledger_account set is_closed = true where customer_id = %s", [user.pk])
     with pytest.raises(LedgerFault, match="no open account"), transaction.atomic():
         give(user, "1", name="late")
 
@@ -217,8 +287,17 @@ def test_hold_capture_release(customer: Callable[..., User]) -> None:
             amount=Decimal(11),
             actor=SYSTEM,
         )
+    other = uuid.uuid4()
+    ledger.hold(
+        other,
+        TransferKind.WITHDRAWAL_HOLD,
+        customer_id=user.pk,
+        currency=uah,
+        amount=Decimal(20),
+        actor=SYSTEM,
+    )
+    # There is money enough on the held account, but it is another order's.
     with pytest.raises(LedgerFault, match="smaller"), transaction.atomic():
-        give_to_held(user, "20")
         ledger.release(
             order,
             TransferKind.WITHDRAWAL_RELEASE,
@@ -227,6 +306,14 @@ def test_hold_capture_release(customer: Callable[..., User]) -> None:
             amount=Decimal(11),
             actor=SYSTEM,
         )
+    ledger.release(
+        other,
+        TransferKind.WITHDRAWAL_RELEASE,
+        customer_id=user.pk,
+        currency=uah,
+        amount=Decimal(20),
+        actor=SYSTEM,
+    )
     with pytest.raises(LedgerFault, match="do not settle"), transaction.atomic():
         ledger.capture(
             order, TransferKind.WITHDRAWAL_CAPTURE, small, amount=Decimal(9), actor=SYSTEM, step="second"
@@ -268,14 +355,18 @@ def test_a_mistake_is_reversed_once_and_named(customer: Callable[..., User]) -> 
     assert (again.transfer_id, again.replayed) == (undone.transfer_id, True)
     assert available(user) == Decimal(0)
     assert Transfer.objects.get(pk=undone.transfer_id).reverses_id == wrong.transfer_id
-    with pytest.raises((KauriError, DatabaseError)), transaction.atomic():
+    with pytest.raises(KauriError, match="already reversed"), transaction.atomic():
         ledger.post(
-            uuid.uuid4(),
-            TransferKind.REVERSAL,
-            legs(user, "1"),
-            actor=SYSTEM,
-            reverses_id=wrong.transfer_id,
+            uuid.uuid4(), TransferKind.REVERSAL, legs(user, "1"), actor=SYSTEM, reverses_id=wrong.transfer_id
         )
+    with pytest.raises(LedgerFault, match="not reversed"), transaction.atomic():
+        ledger.reverse(undone.transfer_id, actor=SYSTEM, reason="back again")
+    right = give(user, "3", name="right")
+    with pytest.raises(LedgerFault, match="exact opposite"), transaction.atomic():
+        ledger.post(
+            uuid.uuid4(), TransferKind.REVERSAL, legs(user, "-2"), actor=SYSTEM, reverses_id=right.transfer_id
+        )
+    assert available(user) == Decimal(3)
     with pytest.raises(KauriError) as caught:
         ledger.reverse(10**12, actor=SYSTEM, reason="nothing")
     assert caught.value.code == "not_found"
@@ -325,7 +416,7 @@ def test_the_self_check_finds_what_gets_past_the_laws(
         actor=SYSTEM,
     )
     assert invariants.broken_laws() == []
-    with connection.cursor() as cursor:
+    with as_owner() as cursor:
         cursor.execute("set constraints all immediate")
         cursor.execute(sql)
     assert any(law in finding["law"] for finding in invariants.broken_laws())

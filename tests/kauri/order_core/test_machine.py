@@ -16,6 +16,7 @@ from kauri.core.models import Currency, OutboxEvent
 from kauri.order_core import machine
 from kauri.order_core.models import Order, Transition
 from kauri.order_core.states import FINAL, MOVES, OrderStatus, OrderType
+from tests.moves import as_owner
 
 
 def body(order: Order) -> dict[str, str]:
@@ -116,12 +117,24 @@ def test_final_states_lead_nowhere() -> None:
 )
 def test_the_database_refuses_it_too(order: Callable[[OrderType], Order], sql: str, state: str) -> None:
     row = order(OrderType.WITHDRAWAL)
-    with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
+    with pytest.raises(DatabaseError) as caught, transaction.atomic(), as_owner() as cursor:
         cursor.execute(sql, [row.pk])
         cursor.execute("set constraints all immediate")
     assert caught.value.__cause__.sqlstate == state  # type: ignore[union-attr]
     row.refresh_from_db()
     assert (row.status, row.amount_out) == ("NEW", 1)
+
+
+@pytest.mark.parametrize("table", ["order_core_transition", "order_core_approvalvote", "order_core_order"])
+def test_the_application_may_not_even_try(order: Callable[[OrderType], Order], table: str) -> None:
+    order(OrderType.WITHDRAWAL)
+    tries = [f"delete from {table}"] + (
+        [f"update {table} set id = id"] if table != "order_core_order" else []
+    )
+    for sql in tries:
+        with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(sql)
+        assert caught.value.__cause__.sqlstate == "42501"  # type: ignore[union-attr]
 
 
 def test_an_order_without_any_history_is_refused(customer: Callable[..., User]) -> None:

@@ -105,6 +105,8 @@ def resolved(scale: int, **values: Any) -> Resolved:
         currency=Currency(code="X", scale=scale),
         values={name: None if value is None else Decimal(value) for name, value in values.items()},
         origin={},
+        units={},
+        wide=frozenset(),
     )
 
 
@@ -226,8 +228,18 @@ def test_the_explanation_names_rows_and_figures(uah: tuple[User, Policy]) -> Non
     limit(policy, daily_amount=Decimal(300), approval_above=Decimal(60))
     order = withdraw(user, "60.01", currency="UAH", to="sandbox:success")
     shown = order.explanation
-    assert shown["policy"]["min_amount"] == {"value": "50", "policy": policy.pk}
-    assert {"limit": "daily_amount", "value": "60.01", "bound": "300", "policy": policy.pk} in shown["limits"]
+    assert shown["policy"]["min_amount"] == {
+        "value": "50",
+        "policy": policy.pk,
+        "unit": "currency",
+    }
+    assert {
+        "limit": "daily_amount",
+        "value": "60.01",
+        "bound": "300",
+        "unit": "UAH",
+        "policy": policy.pk,
+    } in shown["limits"]
     assert [rule["rule"] for rule in shown["rules"]] == ["approval_above", "new_destination"]
     assert shown["rules"][0]["value"] == "60.01 UAH"
     assert shown["rules"][0]["limit"] == "60 UAH"
