@@ -163,8 +163,11 @@ def release(
     return _settle(order_id, kind, legs, amount, actor, step, reference, None, take=False)
 
 
-def reverse(transfer_id: int, *, actor: Actor, reason: str) -> Posted:
-    """Post the opposite of a transfer, naming it; at most once. A mistake is never erased."""
+def reverse(transfer_id: int, *, actor: Actor, reason: str, meta: dict[str, Any] | None = None) -> Posted:
+    """Post the opposite of a transfer, naming it; at most once. A mistake is never erased.
+
+    What moved held money is not reversed (its hold would still speak of it), nor is a reversal.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "select t.order_id, a.kind, e.currency_id, -e.amount, a.customer_id, a.provider_id"
@@ -187,6 +190,7 @@ def reverse(transfer_id: int, *, actor: Actor, reason: str) -> Posted:
         actor=actor,
         order_id=rows[0][0],
         reference=reason[:254],
+        meta=meta,
         reverses_id=transfer_id,
     )
 
@@ -293,9 +297,7 @@ def _translated(exc: DatabaseError) -> Exception:
         return KauriError("insufficient_funds")
     if state == "LG409":
         return KauriError("conflict", "this ledger step was already done differently")
-    if constraint == "ledger_transfer_reverses_id_key" or (
-        state == "23505" and "reverses" in (constraint or "")
-    ):
+    if constraint == "ledger_transfer_reverses_once":
         return KauriError("conflict", "this transfer was already reversed")
     if state is not None and state.startswith("LG"):
         return LedgerFault(str(cause).splitlines()[0])

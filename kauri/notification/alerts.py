@@ -32,6 +32,10 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"⚠️ An approved change could not be made: {p['label']}\n{p['error']}\n"
         f"{url}/core/proposal/{p['proposal_id']}/"
     ),
+    "adjustment.waiting": lambda p, url: (
+        f"📒 {p['by']} proposes: {p['what']}\nWhy: {p['reason']}\n"
+        f"{url}/balance/adjustment/{p['adjustment_id']}/"
+    ),
     "switch.off": lambda p, _: f"🛑 Switched off: {p['code']} by {p['by']}\nWhy: {p['reason']}",
     "switch.on": lambda p, _: f"🟢 Runs again: {p['code']} ({p['by']})",
     "ledger.broken": lambda p, _: "🚨 The ledger's self-check found: " + "; ".join(p["laws"]),
