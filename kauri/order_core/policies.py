@@ -35,7 +35,8 @@ NOT_COUNTED: Final = (
 
 #: Fields that are amounts to compare with, each in the unit of the row that sets it.
 LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "approval_above")
-_DAYS: Final = {"daily_amount": 1, "monthly_amount": 30}
+#: Limits over time, and over how many days each.
+DAYS: Final = {"daily_amount": 1, "monthly_amount": 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,16 @@ def rows_for(operation: OrderType, currency: Currency, user: User) -> list[Polic
     )
 
 
+def speaks_of(row: Policy, user: User, currency: Currency) -> bool:
+    """What :func:`rows_for` asks the database, of a row in hand."""
+    return (
+        row.currency_id in {None, currency.pk}
+        and row.user_id in {None, user.pk}
+        and row.group_id in {None, user.group_id}
+        and row.account_type in {"", user.account_type}
+    )
+
+
 def resolve(operation: OrderType, currency: Currency, user: User) -> Resolved:
     """The policy of ``operation`` in ``currency`` for ``user``, field by field. One query."""
     return resolved(operation, currency, rows_for(operation, currency, user))
@@ -164,7 +175,7 @@ def resolved(operation: OrderType, currency: Currency, rows: Iterable[Policy]) -
             values[name], origin[name] = value, row.pk
             if name in LIMITS:
                 units[name] = Policy.Unit(row.unit)
-                if name in _DAYS and row.currency_id is None and units[name] is Policy.Unit.USD:
+                if name in DAYS and row.currency_id is None and units[name] is Policy.Unit.USD:
                     wide.add(name)
             break
     return Resolved(operation, currency, values, origin, units, frozenset(wide))
@@ -251,7 +262,7 @@ def _bounds(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> Ref
 
 
 def _totals(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> Refused:
-    for name in _DAYS:
+    for name in DAYS:
         if policy[name] is None:
             continue
         value = facts.used[name] + _in_unit(policy, name, facts)
@@ -326,7 +337,7 @@ def _count(policy: Resolved, user: User, now: datetime) -> int:
 def _used(policy: Resolved, user: User, now: datetime) -> dict[str, Decimal]:
     """What the customer used of each daily and monthly limit before, in the limit's unit."""
     used = {}
-    for name, days in _DAYS.items():
+    for name, days in DAYS.items():
         if policy[name] is None:
             continue
         orders = _counted(policy, user, now, days)
