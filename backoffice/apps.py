@@ -12,11 +12,13 @@ class BackOfficeConfig(AppConfig):
     name = "backoffice"
 
     def ready(self) -> None:
-        from backoffice.governed import GOVERNED  # noqa: PLC0415 - models are there only now
+        from backoffice.governed import GOVERNED, blast_radius  # noqa: PLC0415 - models are there only now
         from kauri.account.selectors import require_permission  # noqa: PLC0415
         from kauri.core.proposals import govern  # noqa: PLC0415
+        from kauri.core.switches import measure_blast  # noqa: PLC0415
 
         govern(GOVERNED, require_permission)
+        measure_blast(blast_radius)
 
 
 class BackOfficeAdminConfig(AdminConfig):

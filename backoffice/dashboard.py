@@ -19,12 +19,13 @@ from backoffice.navigation import waiting
 from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
 from kauri.account.models import User
 from kauri.balance.chart import AccountKind
-from kauri.balance.models import LedgerAccount, SelfCheck
+from kauri.balance.models import Adjustment, LedgerAccount, SelfCheck
 from kauri.balance.selectors import Coverage, coverage
 from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.admin import age, list_url, money, page_url
-from kauri.core.models import Heartbeat, OutboxEvent, Provider, ScheduleRun
+from kauri.core.models import Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
+from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderType
@@ -90,6 +91,27 @@ def _work(request: HttpRequest) -> list[Card]:
     if "approvals" in counts:
         cards.append(_approvals(request))
     plain: tuple[tuple[str, Any, str, str, Any], ...] = (
+        (
+            "movements",
+            _("Movements to approve"),
+            "sync_alt",
+            list_url(MovementDetail, queue="waiting"),
+            _("No movement waits for a decision."),
+        ),
+        (
+            "proposals",
+            _("Proposed changes"),
+            "rule",
+            list_url(Proposal, state__exact="pending"),
+            _("No change waits for a second person."),
+        ),
+        (
+            "adjustments",
+            _("Adjustments"),
+            "balance",
+            list_url(Adjustment, state__exact="pending"),
+            _("No adjustment waits for a second person."),
+        ),
         (
             "payouts",
             _("Payouts with unknown outcome"),

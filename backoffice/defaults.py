@@ -31,7 +31,7 @@ def load() -> dict[str, int]:
         "networks": _create(Network, "networks", ("code",), currency=_currency),
         "pairs": _create(Pair, "pairs", ("base", "quote"), base=_currency, quote=_currency),
         "providers": _create(Provider, "providers", ("code",)),
-        "switches": _create(Switch, "switches", ("code",)),
+        "switches": _create(Switch, "switches", ("code",)) + _switches(),
         "customer groups": _create(CustomerGroup, "groups", ("code",)),
         "policies": _policies(),
         "roles": _roles(),
@@ -54,6 +54,13 @@ def _create(model: Any, name: str, key: tuple[str, ...], **convert: Any) -> int:
         _, created = model.objects.get_or_create(**lookup, defaults=values)
         made += created
     return made
+
+
+def _switches() -> int:
+    """One of each currency and each provider, beside those of the operations."""
+    named = [(f"currency:{row.code}", row.name) for row in Currency.objects.all()]
+    named += [(f"provider:{row.code}", row.title) for row in Provider.objects.all()]
+    return sum(Switch.objects.get_or_create(code=code, defaults={"title": title})[1] for code, title in named)
 
 
 def _policies() -> int:

@@ -1,18 +1,127 @@
-"""The one list of settings that nobody changes alone."""
+"""The one list of settings that nobody changes alone, and what a second person is shown before deciding."""
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
-from kauri.core.models import Switch
+from django.db.models import Count, Q, Sum
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
+
+from kauri.common import clock
+from kauri.common.admin import badge, money, order_link, refusal, table, when
+from kauri.common.errors import KauriError, text_for
+from kauri.core.models import Currency, Proposal, Switch
 from kauri.core.proposals import Governed
-from kauri.order_core.models import POLICY_FIELDS, Policy
+from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
+from kauri.order_core.models import POLICY_FIELDS, Order, Policy
+from kauri.order_core.states import FINAL
+
+_DAYS: Final = 30
+_DAY: Final = timedelta(hours=24)
+_OUTCOMES: Final = {"passed": gettext_lazy("passed"), "approval": gettext_lazy("sent to an operator")}
+
+
+def policy_preview(proposal: Proposal) -> SafeString:
+    """The dry run of a policy's change on the orders of the last 30 days."""
+    try:
+        found = policy_dry_run(int(proposal.target_id) if proposal.target_id else None, proposal.after, _DAYS)
+    except KauriError as error:
+        return format_html('<p class="k-empty">{}</p>', refusal(error))
+    return format_html("{}{}{}", _summary(found), _fees(found), _orders(found))
+
+
+def _summary(found: DryRun) -> SafeString:
+    looked = ngettext(
+        "%(count)s order of the last %(days)s days was looked at.",
+        "%(count)s orders of the last %(days)s days were looked at.",
+        found.looked_at,
+    ) % {"count": found.looked_at, "days": _DAYS}
+    if found.is_nothing:
+        return format_html("<p>{} {}</p>", looked, _("None of them would have gone another way."))
+    rows = (
+        (_("would have been refused"), found.blocked),
+        (_("would have been let through"), found.let_through),
+        (_("would have been sent to an operator"), found.to_approval),
+        (_("would not have needed an operator"), found.from_approval),
+    )
+    return format_html(
+        "<p>{}</p>{}", looked, table((_("Effect"), _("Orders")), [row for row in rows if row[1]])
+    )
+
+
+def _fees(found: DryRun) -> SafeString:
+    if not found.fees:
+        return SafeString("")
+    currencies = {row.code: row for row in Currency.objects.filter(code__in=found.fees)}
+    rows = [(money(amount, currencies[code], sign=True),) for code, amount in sorted(found.fees.items())]
+    return table((_("Fees would have been more or less by"),), rows)
+
+
+def _orders(found: DryRun) -> SafeString:
+    if not found.rows:
+        return SafeString("")
+    rows = [
+        (
+            order_link(row.order.public_id),
+            when(row.order.created_at),
+            money(row.order.amount_out, row.order.currency_out),
+            _outcome(row.before),
+            _outcome(row.after),
+            money(row.fee_before, row.order.currency_out),
+            money(row.fee_after, row.order.currency_out),
+        )
+        for row in found.rows
+    ]
+    shown = table(
+        (_("Order"), _("When"), _("Amount"), _("Was"), _("Would be"), _("Fee"), _("Fee then")), rows
+    )
+    if len(rows) < SHOWN:
+        return shown
+    return format_html("{}<p>{}</p>", shown, _("Only the first %(count)s are listed.") % {"count": SHOWN})
+
+
+def _outcome(code: str) -> SafeString:
+    if code in _OUTCOMES:
+        return badge(_OUTCOMES[code], "good" if code == "passed" else "warn")
+    return badge(text_for(code, (get_language() or "en")[:2]), "bad")
+
+
+def blast_radius(code: str) -> list[tuple[Any, Any]]:
+    """What stands still when ``code`` is switched off: orders under way, customers and money of a day."""
+    kind, colon, name = code.partition(":")
+    orders = Order.objects.all()
+    if not colon:
+        orders = orders.filter(type=kind.upper())
+    elif kind == "currency":
+        orders = orders.filter(Q(currency_in__code=name) | Q(currency_out__code=name))
+    else:
+        orders = orders.filter(Q(withdrawal__provider__code=name) | Q(deposit__payin__provider__code=name))
+    lately = orders.filter(created_at__gt=clock.now() - _DAY)
+    counted = lately.aggregate(customers=Count("owner", distinct=True), orders=Count("pk"))
+    rows: list[tuple[Any, Any]] = [
+        (_("orders in the last 24 hours"), counted["orders"]),
+        (_("customers with an order in the last 24 hours"), counted["customers"]),
+    ]
+    waiting = orders.filter(created_at__gt=clock.now() - timedelta(days=_DAYS)).exclude(status__in=FINAL)
+    rows.append((_("orders under way, which go on"), waiting.count()))
+    sums = lately.values("currency_out").annotate(total=Sum("amount_out")).order_by("currency_out__sort")
+    currencies = Currency.objects.in_bulk([row["currency_out"] for row in sums])
+    for row in sums:
+        amount = money(row["total"], currencies[row["currency_out"]])
+        rows.append((_("moved in the last 24 hours"), amount))
+    return rows
+
 
 GOVERNED: Final = (
     Governed(
         model=Policy,
         fields=("operation", "currency", "user", "group", "account_type", "unit", *POLICY_FIELDS),
         propose="order_core.change_policy",
+        preview=policy_preview,
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(model=Switch, fields=("is_on", "reason", "expires_at"), propose="core.stop_switch"),

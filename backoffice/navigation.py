@@ -15,8 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 
 from kauri.account.models import User
+from kauri.balance.models import Adjustment
 from kauri.callbacks.models import InboundCallback
 from kauri.common.admin import page_url, searched, short
+from kauri.core.models import Proposal
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
@@ -51,6 +53,23 @@ WORK: tuple[Work, ...] = (
         "approvals",
         "withdrawal_order.view_withdrawaldetail",
         lambda: Approval.objects.filter(state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL),
+    ),
+    Work(
+        "movements",
+        "internal_movement_order.view_movementdetail",
+        lambda: Approval.objects.filter(
+            state=Approval.State.PENDING, order__type=OrderType.INTERNAL_MOVEMENT
+        ),
+    ),
+    Work(
+        "proposals",
+        "core.view_proposal",
+        lambda: Proposal.objects.filter(state=Proposal.State.PENDING),
+    ),
+    Work(
+        "adjustments",
+        "balance.view_adjustment",
+        lambda: Adjustment.objects.filter(state=Adjustment.State.PENDING),
     ),
     Work(
         "payouts",
@@ -124,6 +143,15 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
                 "?queue=waiting",
                 work="approvals",
             ),
+            Screen(
+                _("Movements to approve"),
+                "sync_alt",
+                "internal_movement_order.movementdetail",
+                "?queue=waiting",
+                work="movements",
+            ),
+            Screen(_("Proposed changes"), "rule", "core.proposal", work="proposals"),
+            Screen(_("Adjustments"), "balance", "balance.adjustment", work="adjustments"),
             Screen(_("Payouts"), "call_made", "payment_provider.payout", work="payouts"),
             Screen(_("Payins"), "call_received", "payment_provider.payin", work="payins"),
         ),
@@ -146,6 +174,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Transfers"), "swap_horiz", "balance.transfer"),
             Screen(_("Entries"), "list_alt", "balance.entry"),
             Screen(_("Holds"), "lock_clock", "balance.hold"),
+            Screen(_("Closed months"), "event_available", "balance.period"),
             Screen(_("Self-checks"), "fact_check", "balance.selfcheck"),
             Screen(_("Reports"), "description", "report.reportrun"),
         ),
@@ -165,6 +194,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         (
             Screen(_("Policies"), "tune", "order_core.policy"),
             Screen(_("Switches"), "toggle_on", "core.switch"),
+            Screen(_("US dollar rates"), "attach_money", "exchange_rate.usdrate"),
             Screen(_("Providers"), "hub", "core.provider"),
             Screen(_("Currencies"), "paid", "core.currency"),
             Screen(_("Networks"), "lan", "core.network"),

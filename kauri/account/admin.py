@@ -121,6 +121,7 @@ class PersonAdmin(NoPopups):
     PROFILE: ClassVar[Sequence[Any]] = (
         ("email", "username"),
         ("id_shown", "state"),
+        ("number", "telegram"),
         ("account_type", "group"),
         ("email_confirmed", "registered"),
         ("language", "has_webhook_secret"),
@@ -149,6 +150,15 @@ class PersonAdmin(NoPopups):
     @display(description=_("customer id"))
     def id_shown(self, obj: User) -> SafeString:
         return copyable(obj.public_id)
+
+    @display(description=_("account number"))
+    def number(self, obj: User) -> SafeString:
+        return copyable(obj.number)
+
+    @display(description=_("Telegram"))
+    def telegram(self, obj: User) -> str:
+        name = f"@{obj.telegram_username}" if obj.telegram_username else ""
+        return f"{name} {obj.telegram_id or ''}".strip() or "–"
 
     @display(description=_("e-mail confirmed"))
     def email_confirmed(self, obj: User) -> SafeString:

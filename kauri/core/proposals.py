@@ -34,11 +34,13 @@ Allowed = Callable[[Actor, str], Any]
 
 @dataclass(frozen=True, slots=True)
 class Governed:
-    """One kind of settings row: its model, the fields that a proposal may change, and who may propose."""
+    """One kind of settings row: its model, the fields that a proposal may change, who may propose, and
+    what the second person is shown of its effect."""
 
     model: type[models.Model]
     fields: tuple[str, ...]
     propose: str
+    preview: Callable[[Proposal], Any] | None = None
 
     @property
     def name(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -20,6 +21,21 @@ from kauri.core.outbox import emit
 
 STOP: Final = "core.stop_switch"
 TARGET: Final = "core.switch"
+
+
+#: ``code -> (what, how much)`` rows: floors above know what a switch stops, and say it here.
+Blast = Callable[[str], list[tuple[Any, Any]]]
+_BLAST: Final[list[Blast]] = []
+
+
+def measure_blast(measure: Blast) -> None:
+    """Say once, at the start, how the blast radius is measured."""
+    _BLAST[:] = [measure]
+
+
+def blast_radius(code: str) -> list[tuple[Any, Any]]:
+    """What switching ``code`` off would stop, as things stand."""
+    return [row for measure in _BLAST for row in measure(code)]
 
 
 def switch_make(code: str) -> Switch:

@@ -43,7 +43,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
-from kauri.core.admin import PeriodFilter, SaysNothingSelect, SettingsAdmin
+from kauri.core.admin import GovernedAdmin, PeriodFilter, SaysNothingSelect
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order, OrderNote, Policy, Transition
@@ -68,11 +68,26 @@ _RULES: Final[dict[str, Any]] = {
 }
 _LIMITS: Final[dict[str, Any]] = {
     "required_level": _("Verification level"),
+    "min_amount": _("Least amount"),
+    "max_amount": _("Greatest amount"),
     "daily_amount": _("Amount a day"),
     "monthly_amount": _("Amount in 30 days"),
     "daily_count": _("Orders a day"),
 }
 _ROWS = 20
+
+
+#: Order types with a page of their own: who may look at it, and its name.
+_PAGES: Final[dict[str, tuple[str, str]]] = {
+    OrderType.WITHDRAWAL: (
+        "withdrawal_order.view_withdrawaldetail",
+        "admin:withdrawal_order_withdrawaldetail_change",
+    ),
+    OrderType.INTERNAL_MOVEMENT: (
+        "internal_movement_order.view_movementdetail",
+        "admin:internal_movement_order_movementdetail_change",
+    ),
+}
 
 
 def rule_text(rule: dict[str, Any]) -> Any:
@@ -292,10 +307,9 @@ class OrderAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         order = self.get_object(request, object_id)
-        if order is not None and order.type == OrderType.WITHDRAWAL:
-            name = "withdrawal_order.view_withdrawaldetail"
-            if request.user.has_perm(name):
-                return HttpResponseRedirect(withdrawal_url(order.public_id))
+        page = None if order is None else _PAGES.get(order.type)
+        if page is not None and request.user.has_perm(page[0]):
+            return HttpResponseRedirect(reverse(page[1], args=(order.public_id,)))
         return super().change_view(request, object_id, form_url, extra_context)
 
     def has_note_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -325,7 +339,7 @@ def withdrawal_url(public_id: uuid.UUID) -> str:
 
 
 @admin.register(Policy)
-class PolicyAdmin(SettingsAdmin):
+class PolicyAdmin(GovernedAdmin):
     """Limits and fees by scope. An empty field says nothing: a wider scope decides."""
 
     list_display = (
@@ -352,7 +366,7 @@ class PolicyAdmin(SettingsAdmin):
             _("Limits"),
             {
                 "fields": (
-                    "enabled",
+                    ("enabled", "unit"),
                     ("min_amount", "max_amount"),
                     ("daily_amount", "monthly_amount"),
                     "daily_count",
@@ -361,7 +375,7 @@ class PolicyAdmin(SettingsAdmin):
             },
         ),
         (_("Approval"), {"fields": (("approval_above", "approvals_needed"),)}),
-        (_("Fee"), {"fields": (("fee_percent", "fee_fixed"), ("fee_min", "fee_max"))}),
+        (_("Fee"), {"fields": (("fee_percent", "fee_fixed"), ("fee_min", "fee_max"), "fee_payer")}),
         (None, {"fields": ("change_reason",)}),
     )
 

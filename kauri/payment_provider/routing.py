@@ -6,6 +6,7 @@ from django.conf import settings
 
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency, Network, Provider
+from kauri.core.selectors import switch_is_on
 from kauri.payment_provider.gateway import Direction, Gateway, GatewayConfig, build, registry
 
 
@@ -40,6 +41,8 @@ def route(
     """
     able = []
     for provider in _enabled():
+        if not switch_is_on(f"provider:{provider.code}"):
+            continue
         home = network_of(provider)
         gateway = gateway_for(provider)
         if (home is None or home.is_enabled) and any(

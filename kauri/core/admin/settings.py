@@ -1,4 +1,4 @@
-"""Settings with author, reason and diff; the audit trail; signs of life."""
+"""Settings with author, reason and diff."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminNullBooleanSelectWidget,
@@ -30,18 +29,16 @@ from unfold.widgets import (
 from kauri.common.admin import (
     EMPTY,
     HouseAdmin,
-    ReadOnlyAdmin,
     actor_of,
     badge,
     changes,
     label_column,
-    raw,
     when,
     when_column,
 )
 from kauri.common.money import plain
 from kauri.core.audit import audit
-from kauri.core.models import AuditEntry, Currency, Heartbeat, Network, Pair, Provider, ScheduleRun, Switch
+from kauri.core.models import AuditEntry, Currency, Network, Pair, Provider
 
 _HISTORY_SHOWN = 100
 
@@ -318,75 +315,3 @@ class ProviderAdmin(SettingsAdmin):
             obj.credentials_secret = form.cleaned_data["new_credentials"]
             form.changed_data.append("credentials_secret")
         super().save_model(request, obj, form, change)
-
-
-@admin.register(Switch)
-class SwitchAdmin(SettingsAdmin):
-    list_display = ("title", "code", "switched", "reason")
-    fields = ("code", "title", "is_on", "reason", "change_reason")
-    readonly_fields = ("code",)
-    switched = on_off_column("is_on", _("switched on"))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        # Which switches there are is the code's own list.
-        del request
-        return False
-
-
-@admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin):
-    """Append-only in the database, so there is nothing here but reading."""
-
-    list_display = ("when", "who", "verb", "object_type", "about", "reason", "ip")
-    list_display_links = ("when",)
-    list_filter = (
-        ("verb", FieldTextFilter),
-        ("object_type", FieldTextFilter),
-        ("at", PeriodFilter),
-    )
-    exact_search: ClassVar[dict[str, str]] = {
-        "object_id": "text",
-        "actor_label": "lower",
-        "request_id": "text",
-    }
-    search_help_text = _("An object's id, an operator's e-mail, or a request id, exactly")
-    public_lookup = "pk"
-    fieldsets = (
-        (
-            None,
-            {"fields": ("when", "who", "verb", "object_type", "object_id", "about")},
-        ),
-        (None, {"fields": ("reason", "ip", "request_id", "difference")}),
-    )
-    when = when_column("at", _("when"))
-
-    @display(description=_("who"), ordering="actor_label")
-    def who(self, obj: AuditEntry) -> SafeString:
-        return format_html('{} <span class="k-none">{}</span>', obj.actor_label, obj.actor_kind)
-
-    @display(description=_("object label"))
-    def about(self, obj: AuditEntry) -> str:
-        return obj.object_label or obj.object_id
-
-    @display(description=_("what changed"))
-    def difference(self, obj: AuditEntry) -> SafeString:
-        return changes(obj.before, obj.after)
-
-
-@admin.register(Heartbeat)
-class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = ("cluster", "seen")
-    fields = ("cluster", "seen")
-    seen = when_column("at", _("last sign of life"))
-
-
-@admin.register(ScheduleRun)
-class ScheduleRunAdmin(ReadOnlyAdmin):
-    list_display = ("name", "enqueued", "finished", "error_text")
-    fields = ("name", "enqueued", "finished", "error_text")
-    enqueued = when_column("enqueued_at", _("enqueued"))
-    finished = when_column("finished_at", _("finished"))
-
-    @display(description=_("error"))
-    def error_text(self, obj: ScheduleRun) -> SafeString:
-        return raw(obj.error)

@@ -1,0 +1,18 @@
+"""Settings, their second persons, switches, the audit: and what other floors' pages are made of."""
+
+from __future__ import annotations
+
+from kauri.core.admin import switches, trust
+from kauri.core.admin.proposals import GovernedAdmin
+from kauri.core.admin.settings import NoPopups, PeriodFilter, SaysNothingSelect, SettingsAdmin, SettingsForm
+
+__all__ = [
+    "GovernedAdmin",
+    "NoPopups",
+    "PeriodFilter",
+    "SaysNothingSelect",
+    "SettingsAdmin",
+    "SettingsForm",
+    "switches",
+    "trust",
+]

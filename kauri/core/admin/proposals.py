@@ -1,0 +1,348 @@
+"""Settings that nobody changes alone: forms that propose, and the page where a second person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from typing import Any, ClassVar, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from kauri.common.admin import (
+    EMPTY,
+    ReadOnlyAdmin,
+    ReasonForm,
+    actor_of,
+    attempt,
+    back_to,
+    badge,
+    label_column,
+    page_link,
+    page_url,
+    refusal,
+    table,
+    when,
+    when_column,
+)
+from kauri.common.errors import KauriError
+from kauri.core import proposals
+from kauri.core.admin.settings import SettingsAdmin, SettingsForm
+from kauri.core.models import Proposal
+
+STATE_TONES: Final[dict[str, str]] = {
+    Proposal.State.PENDING: "warn",
+    Proposal.State.APPROVED: "info",
+    Proposal.State.APPLIED: "good",
+    Proposal.State.REJECTED: "bad",
+    Proposal.State.FAILED: "bad",
+}
+
+
+class GovernedForm(SettingsForm):
+    """What is saved here is a proposal."""
+
+    effective_from = forms.DateTimeField(
+        label=_("Takes effect (UTC)"),
+        required=False,
+        help_text=_("Empty: as soon as a second person approves."),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
+    )
+
+
+class GovernedAdmin(SettingsAdmin):
+    """A settings row whose form makes a proposal and changes nothing."""
+
+    form = GovernedForm
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = list(super().get_fieldsets(request, obj))
+        return [*shown, (None, {"fields": ("effective_from",)})]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Propose what the form says. The row itself is never saved here."""
+        names = [name for name in form.changed_data if name not in {"change_reason", "effective_from"}]
+        if not change:
+            names = [
+                name
+                for name in form.cleaned_data
+                if name not in {"change_reason", "effective_from"} and form.cleaned_data[name] is not None
+            ]
+        moment = form.cleaned_data.get("effective_from")
+        try:
+            request._kauri_proposal = proposals.propose(
+                target=self.model._meta.label_lower,
+                target_id=str(obj.pk) if change else "",
+                values={name: proposals.field_value(obj, name) for name in names},
+                reason=form.cleaned_data["change_reason"],
+                actor=actor_of(request),
+                effective_from=None if moment is None else moment.replace(tzinfo=UTC),
+            )
+        except KauriError as error:
+            request._kauri_refused = refusal(error)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing hangs on a row that was not saved."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """The audit has the proposal."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """The audit has the proposal."""
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        return self._proposed(request)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return self._proposed(request)
+
+    def _proposed(self, request: HttpRequest) -> HttpResponse:
+        made = getattr(request, "_kauri_proposal", None)
+        if made is None:
+            messages.error(request, request._kauri_refused)
+            return HttpResponseRedirect(request.path)
+        messages.success(request, _("Proposed. Nothing has changed yet: a second person decides."))
+        return HttpResponseRedirect(page_url(made))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        waiting = proposals.open_for(self.model._meta.label_lower, object_id)
+        if waiting is not None and request.method == "GET":
+            words = _("A change of this row waits for a second person: %(link)s")
+            said = format_html(str(words) % {"link": "{}"}, page_link(waiting, _("look at it")))
+            messages.warning(request, said)
+        return super().change_view(request, object_id, form_url, extra_context)
+
+
+class ApproveForm(BaseDialogForm):
+    reason = forms.CharField(
+        label=_("Words for the history (optional)"),
+        required=False,
+        max_length=300,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    )
+
+
+@admin.register(Proposal)
+class ProposalAdmin(ReadOnlyAdmin):
+    """What was proposed, what it would change, and the buttons of the second person."""
+
+    list_display = ("what", "setting", "state_label", "proposed_by", "proposed", "decided_by", "effective")
+    list_display_links = ("what",)
+    list_filter = (("state", ChoicesDropdownFilter),)
+    exact_search: ClassVar[dict[str, str]] = {
+        "public_id": "uuid",
+        "proposed_by": "lower",
+        "decided_by": "lower",
+    }
+    search_help_text = _("A proposal's id or an operator's e-mail, exactly")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("what", "setting", "state_label", "reason", "proposed_by", "proposed", "expires")},
+        ),
+        (_("What changes"), {"fields": ("difference",)}),
+        (_("What it would have done"), {"fields": ("preview",)}),
+        (
+            _("Decision"),
+            {
+                "fields": (
+                    "decided_by",
+                    "decided",
+                    "decision_reason",
+                    "effective",
+                    "applied",
+                    "error",
+                    "taken_back",
+                )
+            },
+        ),
+    )
+    actions_detail = ("approve", "reject", "withdraw", "revert")
+    proposed = when_column("proposed_at", _("proposed"))
+    expires = when_column("expires_at", _("expires"))
+    decided = when_column("decided_at", _("decided"))
+    effective = when_column("effective_from", _("takes effect"))
+    applied = when_column("applied_at", _("applied"))
+    state_label = label_column("state", _("state"), STATE_TONES)
+
+    @display(description=_("what"), ordering="id")
+    def what(self, obj: Proposal) -> str:
+        return obj.label
+
+    @display(description=_("setting"))
+    def setting(self, obj: Proposal) -> Any:
+        model = proposals.governed(obj.target).model
+        row = model._default_manager.filter(pk=obj.target_id).first() if obj.target_id else None
+        name = model._meta.verbose_name
+        return page_link(row, name) if row is not None else badge(_("new: %(what)s") % {"what": name}, "info")
+
+    @display(description=_("fields"))
+    def difference(self, obj: Proposal) -> SafeString:
+        model = proposals.governed(obj.target).model
+        rows = []
+        for name, value in obj.after.items():
+            field = model._meta.get_field(name)
+            rows.append((field.verbose_name, _shown(field, obj.before.get(name)), _shown(field, value)))
+        return table((_("Field"), _("Before"), _("After")), rows)
+
+    @display(description=_("dry run"))
+    def preview(self, obj: Proposal) -> SafeString:
+        show = proposals.governed(obj.target).preview
+        return EMPTY if show is None else show(obj)
+
+    @display(description=_("taken back by"))
+    def taken_back(self, obj: Proposal) -> SafeString:
+        back = Proposal.objects.filter(reverts=obj).first()
+        return EMPTY if back is None else page_link(back)
+
+    def has_approve_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        row = self._row(request, object_id)
+        return (
+            row is not None
+            and row.state == Proposal.State.PENDING
+            and row.proposed_by_id != request.user.pk
+            and request.user.has_perm(proposals.DECIDE)
+        )
+
+    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        row = self._row(request, object_id)
+        waits = {Proposal.State.PENDING, Proposal.State.APPROVED}
+        return row is not None and row.state in waits and row.proposed_by_id == request.user.pk
+
+    def has_revert_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        row = self._row(request, object_id)
+        return (
+            row is not None
+            and row.state == Proposal.State.APPLIED
+            and bool(row.before)
+            and request.user.has_perm(proposals.governed(row.target).propose)
+        )
+
+    def _row(self, request: HttpRequest, object_id: Any) -> Proposal | None:
+        return None if object_id is None else self.get_object(request, str(object_id))
+
+    @action(
+        description=_("Approve"),
+        icon="check",
+        variant=ActionVariant.SUCCESS,
+        permissions=["approve"],
+        dialog={
+            "title": _("Approve the change"),
+            "description": _("It takes effect at once, or at the moment that was proposed."),
+            "form_class": ApproveForm,
+            "form_submit_text": _("Approve the change"),
+        },
+    )
+    def approve(self, request: HttpRequest, form: ApproveForm, object_id: str) -> HttpResponse:
+        return self._decide(request, object_id, proposals.approve, form.cleaned_data["reason"])
+
+    @action(
+        description=_("Reject"),
+        icon="close",
+        variant=ActionVariant.DANGER,
+        permissions=["approve"],
+        dialog={
+            "title": _("Reject the change"),
+            "description": _("Nothing changes."),
+            "form_class": ReasonForm,
+            "form_submit_text": _("Reject the change"),
+        },
+    )
+    def reject(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._decide(request, object_id, proposals.reject, form.cleaned_data["reason"])
+
+    @action(
+        description=_("Withdraw"),
+        icon="undo",
+        permissions=["withdraw"],
+        dialog={
+            "title": _("Withdraw your proposal"),
+            "description": _("Nothing changes, and nobody needs to decide any more."),
+            "form_class": BaseDialogForm,
+            "form_submit_text": _("Withdraw"),
+        },
+    )
+    def withdraw(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        del form
+        row = self.get_object(request, object_id)
+        attempt(
+            request,
+            lambda: proposals.withdraw(proposal_id=row.public_id, actor=actor_of(request)),
+            _("The proposal is withdrawn."),
+        )
+        return back_to(request, page_url(row))
+
+    @action(
+        description=_("Take it back"),
+        icon="history",
+        permissions=["revert"],
+        dialog={
+            "title": _("Take this change back"),
+            "description": _("A proposal to put back what stood before. A second person decides on it too."),
+            "form_class": ReasonForm,
+            "form_submit_text": _("Propose to take it back"),
+        },
+    )
+    def revert(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        made: list[Proposal] = []
+        attempt(
+            request,
+            lambda: made.append(
+                proposals.revert(
+                    proposal_id=row.public_id, reason=form.cleaned_data["reason"], actor=actor_of(request)
+                )
+            ),
+            _("Proposed. Nothing has changed yet: a second person decides."),
+        )
+        return back_to(request, page_url(made[0] if made else row))
+
+    def _decide(
+        self, request: HttpRequest, object_id: str, service: Callable[..., Proposal], reason: str
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        said = {
+            Proposal.State.APPLIED: _("The change is in effect."),
+            Proposal.State.APPROVED: _("Approved: it takes effect when its moment comes."),
+            Proposal.State.REJECTED: _("Rejected: nothing changes."),
+        }
+        try:
+            done = service(proposal_id=row.public_id, actor=actor_of(request), reason=reason)
+        except KauriError as error:
+            messages.error(request, refusal(error))
+            return back_to(request, page_url(row))
+        words = said.get(Proposal.State(done.state))
+        if words is None:
+            messages.error(request, _("It could not be applied: %(why)s") % {"why": done.error})
+        else:
+            messages.success(request, str(words))
+        return back_to(request, page_url(row))
+
+
+def _shown(field: Any, value: Any) -> Any:
+    """A stored value for people: a choice by its title, a row by its name, nothing as a dash."""
+    if value in (None, ""):
+        return EMPTY
+    if field.is_relation:
+        row = field.related_model._default_manager.filter(pk=value).first()
+        return str(row or value)
+    if isinstance(value, bool):
+        return badge(_("on"), "good") if value else badge(_("off"), "bad")
+    choices: Sequence[Any] = field.flatchoices or ()
+    moment = field.to_python(value) if field.get_internal_type() == "DateTimeField" else None
+    return when(moment) if moment is not None else dict(choices).get(value, value)

@@ -1,0 +1,105 @@
+"""Dollar rates: who said what when, how old it is, and a dialog to say it anew."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from kauri.common import clock
+from kauri.common.admin import (
+    MoneyInput,
+    ReadOnlyAdmin,
+    actor_of,
+    attempt,
+    back_to,
+    badge,
+    bound_column,
+    list_url,
+    when_column,
+)
+from kauri.core.models import Currency
+from kauri.exchange_rate.models import UsdRate
+from kauri.exchange_rate.selectors import USD
+from kauri.exchange_rate.services import usd_rate_set
+
+
+class RateForm(BaseDialogForm):
+    """What one unit is worth, who says so, and for how long."""
+
+    currency = forms.ModelChoiceField(
+        label=_("Currency"), queryset=Currency.objects.exclude(code=USD), widget=UnfoldAdminSelectWidget
+    )
+    price = forms.CharField(label=_("US dollars for one"), max_length=60, widget=MoneyInput)
+    source = forms.CharField(
+        label=_("Source"),
+        max_length=120,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Where the figure is from."),
+    )
+    hours = forms.IntegerField(
+        label=_("Good for, hours"),
+        min_value=1,
+        max_value=744,
+        initial=24,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("After that, what depends on it is refused until there is a new one."),
+    )
+
+
+@admin.register(UsdRate)
+class UsdRateAdmin(ReadOnlyAdmin):
+    list_display = ("currency", "price_shown", "fresh", "source", "quoted", "until", "actor_label")
+    list_display_links = ("currency",)
+    list_select_related = ("currency",)
+    list_filter = (("currency", RelatedDropdownFilter),)
+    fields = ("currency", "price_shown", "fresh", "source", "quoted", "until", "actor_label")
+    actions_list = ("say",)
+    public_lookup = "pk"
+    price_shown = bound_column("price", _("US dollars for one"))
+    quoted = when_column("quoted_at", _("quoted"))
+    until = when_column("expires_at", _("good until"))
+
+    @display(description=_("state"))
+    def fresh(self, obj: UsdRate) -> SafeString:
+        return badge(_("good"), "good") if obj.expires_at > clock.now() else badge(_("stale"), "warn")
+
+    def has_say_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("exchange_rate.set_usdrate")
+
+    @action(
+        description=_("Set a rate"),
+        icon="add",
+        variant=ActionVariant.PRIMARY,
+        permissions=["say"],
+        dialog={
+            "title": _("Set a rate"),
+            "description": _("It counts from now on. What was judged before keeps the rate of its moment."),
+            "form_class": RateForm,
+            "form_submit_text": _("Set the rate"),
+        },
+    )
+    def say(self, request: HttpRequest, form: RateForm) -> HttpResponse:
+        given: dict[str, Any] = form.cleaned_data
+        attempt(
+            request,
+            lambda: usd_rate_set(
+                currency_id=given["currency"].pk,
+                price=given["price"],
+                source=given["source"],
+                good_for=timedelta(hours=given["hours"]),
+                actor=actor_of(request),
+            ),
+            _("The rate is set."),
+        )
+        return back_to(request, list_url(UsdRate))
