@@ -14,18 +14,24 @@ from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from kauri.account.models import SignIn, User
-from kauri.balance import ledger
+from kauri.balance import adjustments, ledger
+from kauri.balance.adjustments import Document, Place
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
 from kauri.balance.services import self_check_run
 from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.actor import SYSTEM
+from kauri.core import proposals
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
+from kauri.exchange_rate.services import usd_rate_set
+from kauri.internal_movement_order.models import MovementDetail
+from kauri.internal_movement_order.services import MovementRequest, movement_create
 from kauri.notification.models import Delivery, DeliveryAttempt
-from kauri.order_core.models import Approval, Order
+from kauri.order_core.models import Approval, Order, Policy
 from kauri.payment_provider.models import Payin, Payout
 from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
+from tests.moves import as_owner, give
 
 PASSWORD = "a long enough passphrase"
 DESTINATION = "0x8ba1f109551bD432803012645Ac136ddd64DBA72"
@@ -194,3 +200,49 @@ def house_lives() -> None:
         ScheduleRun.objects.update_or_create(name=name, defaults={"enqueued_at": now, "finished_at": now})
     Provider.objects.filter(code="usdt-node").update(health="ok", health_at=now)
     self_check_run()
+
+
+def two_people(number: int) -> None:
+    """What one person proposed, a month and a day that are closed, a rate, a movement that waits."""
+    maker = operator("Administrator").user.as_actor()
+    policy = Policy.objects.create(operation="WITHDRAWAL", user=customer(f"ruled{number}@example.com"))
+    proposals.propose(
+        target="order_core.policy",
+        target_id=str(policy.pk),
+        values={"max_amount": "5000"},
+        reason="a cautious customer",
+        actor=maker,
+    )
+    uah = Currency.objects.get(code="UAH")
+    adjustments.adjustment_propose(
+        currency_id=uah.pk,
+        amount="1",
+        source=Place(AccountKind.SUSPENSE),
+        target=Place(AccountKind.ROUNDING),
+        reason="a kopek",
+        document=Document("letter.pdf", b"%PDF-1.7"),
+        actor=operator("Finance").user.as_actor(),
+    )
+    usd_rate_set(currency_id=uah.pk, price="0.025", source="bank", good_for=timedelta(hours=1), actor=SYSTEM)
+    sender, recipient = customer(f"sends{number}@example.com"), customer(f"gets{number}@example.com")
+    give(sender, "UAH", "900000")
+    movement_create(
+        request=MovementRequest(
+            user_id=sender.pk,
+            currency="UAH",
+            amount="500000",
+            addressed_by=MovementDetail.AddressedBy.EMAIL,
+            addressed_to=recipient.email,
+        ),
+        actor=sender.as_actor(),
+    )
+    day = timezone.now() - timedelta(days=400 * number)
+    with as_owner() as cursor:
+        cursor.execute(
+            "insert into ledger_day (day, entries, transfers, digest, closed_at) values (%s, 0, 0, '', now())",
+            [day.date()],
+        )
+        cursor.execute(
+            "insert into ledger_period (starts_at, ends_at, closed_at, actor) values (%s, %s, now(), 'test')",
+            [day, day + timedelta(days=1)],
+        )

@@ -18,7 +18,7 @@ from kauri.account.models import User
 from kauri.account.services import MAX_LEVEL
 from kauri.callbacks.models import InboundCallback
 from kauri.common.admin import page_url
-from kauri.core.models import AuditEntry, Currency, Provider, Switch
+from kauri.core.models import AuditEntry, Currency, Provider
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Policy
 from kauri.report.models import ReportRun
@@ -221,28 +221,21 @@ def change(client: Client, row: Any, **given: Any) -> str:
 
 def test_a_setting_changes_with_a_reason_a_diff_and_an_author(at_desk: AtDesk) -> None:
     client = at_desk("Administrator")
-    policy = Policy.objects.get(operation="WITHDRAWAL", currency__code="USDT")
-    page = change(client, policy, approval_above="2500.5", change_reason="")
+    currency = Currency.objects.get(code="USDT")
+    page = change(client, currency, symbol="T", change_reason="")
     assert "This field is required" in page
-    policy.refresh_from_db()
-    assert policy.approval_above == 1000
-    change(client, policy, approval_above="2500.5", change_reason="fewer small ones")
-    policy.refresh_from_db()
-    assert str(policy.approval_above.normalize()) == "2500.5"
-    entry = AuditEntry.objects.get(verb="policy_change")
-    assert (entry.before, entry.after) == ({"approval_above": "1000"}, {"approval_above": "2500.5"})
-    assert (entry.reason, entry.actor_label) == ("fewer small ones", client.person.user.email)
-    history = client.get(reverse("admin:order_core_policy_history", args=(policy.pk,))).content.decode()
-    for said in (client.person.user.email, "fewer small ones", "approval_above", "2500.5"):
+    currency.refresh_from_db()
+    before = currency.symbol
+    assert before != "T"
+    change(client, currency, symbol="T", change_reason="as printed")
+    currency.refresh_from_db()
+    assert currency.symbol == "T"
+    entry = AuditEntry.objects.get(verb="currency_change")
+    assert (entry.before, entry.after) == ({"symbol": before}, {"symbol": "T"})
+    assert (entry.reason, entry.actor_label) == ("as printed", client.person.user.email)
+    history = client.get(reverse("admin:core_currency_history", args=(currency.pk,))).content.decode()
+    for said in (client.person.user.email, "as printed", "symbol"):
         assert said in history
-
-
-def test_a_switch_is_thrown_by_one_person_with_a_reason(at_desk: AtDesk) -> None:
-    client, switch = at_desk("Administrator"), Switch.objects.get(code="withdrawal")
-    change(client, switch, is_on=None, change_reason="node trouble")
-    switch.refresh_from_db()
-    assert not switch.is_on
-    assert AuditEntry.objects.get(verb="switch_change").after == {"is_on": False}
 
 
 def test_credentials_go_in_and_never_come_out(at_desk: AtDesk) -> None:

@@ -55,6 +55,7 @@ def _fill(number: int) -> None:
     )
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
+    scene.two_people(number)
     ReportRun.objects.create(
         definition="balances_and_obligations", format="pdf", as_of=order.created_at, requested_by=user
     )
