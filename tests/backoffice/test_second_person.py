@@ -262,7 +262,13 @@ def test_a_movement_is_decided_on_its_page(at_desk: AtDesk) -> None:
     led = client.get(reverse("admin:order_core_order_change", args=(order.public_id,)))
     assert led.url == page_url(MovementDetail.objects.get())
     page = client.get(led.url).content.decode()
-    for said in ("sends1@example.com", "gets1@example.com", grouped(Decimal(500000), 0), "above the approval limit", "Approve"):
+    for said in (
+        "sends1@example.com",
+        "gets1@example.com",
+        grouped(Decimal(500000), 0),
+        "above the approval limit",
+        "Approve",
+    ):
         assert said in page
     client.post(dialog("internal_movement_order_movementdetail_take", order.public_id), SENT)
     other = at_desk("Treasury")
