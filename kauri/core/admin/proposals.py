@@ -187,9 +187,11 @@ class ProposalAdmin(ReadOnlyAdmin):
     @display(description=_("setting"))
     def setting(self, obj: Proposal) -> Any:
         model = proposals.governed(obj.target).model
-        row = model._default_manager.filter(pk=obj.target_id).first() if obj.target_id else None
         name = model._meta.verbose_name
-        return page_link(row, name) if row is not None else badge(_("new: %(what)s") % {"what": name}, "info")
+        if not obj.target_id:
+            return badge(_("new: %(what)s") % {"what": name}, "info")
+        # By its key alone: a list must not look every row up. Settings rows are never deleted.
+        return page_link(model(pk=obj.target_id), name)
 
     @display(description=_("fields"))
     def difference(self, obj: Proposal) -> SafeString:

@@ -1,4 +1,4 @@
-"""Orders of every type, and the policies that rule them."""
+"""Orders of every type, and the parts that their own pages share."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from kauri.balance.admin import transfers_table
 from kauri.balance.selectors import order_transfers
 from kauri.common.admin import (
-    EMPTY,
     ReadOnlyAdmin,
     actor_of,
     age,
     attempt,
     back_to,
     badge,
-    bound_column,
     copyable,
     digits,
     label_column,
@@ -43,10 +41,10 @@ from kauri.common.admin import (
     when,
     when_column,
 )
-from kauri.core.admin import GovernedAdmin, PeriodFilter, SaysNothingSelect
+from kauri.core.admin import PeriodFilter
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
-from kauri.order_core.models import Order, OrderNote, Policy, Transition
+from kauri.order_core.models import Order, OrderNote, Transition
 from kauri.order_core.services import note_add
 from kauri.order_core.states import OrderStatus, OrderType
 from kauri.payment_provider.models import Payin, Payout
@@ -336,70 +334,3 @@ class OrderAdmin(ReadOnlyAdmin):
 
 def withdrawal_url(public_id: uuid.UUID) -> str:
     return reverse("admin:withdrawal_order_withdrawaldetail_change", args=(public_id,))
-
-
-@admin.register(Policy)
-class PolicyAdmin(GovernedAdmin):
-    """Limits and fees by scope. An empty field says nothing: a wider scope decides."""
-
-    list_display = (
-        "operation",
-        "currency",
-        "scope",
-        "switched",
-        "least",
-        "greatest",
-        "a_day",
-        "approval",
-        "fee",
-    )
-    list_select_related = ("currency", "user", "group")
-    list_filter = (("operation", ChoicesDropdownFilter), ("currency", RelatedDropdownFilter))
-    autocomplete_fields = ("user",)
-    least = bound_column("min_amount", _("minimum"))
-    greatest = bound_column("max_amount", _("maximum"))
-    a_day = bound_column("daily_amount", _("limit a day"))
-    approval = bound_column("approval_above", _("operator approval above"))
-    fieldsets = (
-        (_("Scope"), {"fields": ("operation", "currency", ("user", "group", "account_type"))}),
-        (
-            _("Limits"),
-            {
-                "fields": (
-                    ("enabled", "unit"),
-                    ("min_amount", "max_amount"),
-                    ("daily_amount", "monthly_amount"),
-                    "daily_count",
-                    "required_level",
-                )
-            },
-        ),
-        (_("Approval"), {"fields": (("approval_above", "approvals_needed"),)}),
-        (_("Fee"), {"fields": (("fee_percent", "fee_fixed"), ("fee_min", "fee_max"), "fee_payer")}),
-        (None, {"fields": ("change_reason",)}),
-    )
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "enabled":
-            kwargs["widget"] = SaysNothingSelect
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
-
-    @display(description=_("scope"))
-    def scope(self, obj: Policy) -> object:
-        return obj.user or obj.group or obj.get_account_type_display() or _("everyone")
-
-    @display(description=_("switched on"))
-    def switched(self, obj: Policy) -> SafeString:
-        return (
-            EMPTY
-            if obj.enabled is None
-            else badge(_("on"), "good")
-            if obj.enabled
-            else badge(_("off"), "bad")
-        )
-
-    @display(description=_("fee"))
-    def fee(self, obj: Policy) -> str:
-        parts = [f"{obj.fee_percent.normalize():f} %"] if obj.fee_percent else []
-        parts += [f"{obj.fee_fixed.normalize():f}"] if obj.fee_fixed else []
-        return " + ".join(parts) or "–"
