@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from backoffice.demo import ledger_clock, people
+from backoffice.demo.books import Finance
 from backoffice.demo.chain import DemoChain
 from kauri.account.models import User
 from kauri.account.services import customer_verify
-from kauri.balance.selectors import customer_balances
+from kauri.balance.selectors import CustomerBalance, customer_balances
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency, Provider
 from kauri.deposit_order import services as deposits
+from kauri.internal_movement_order import services as movements
+from kauri.internal_movement_order.models import MovementDetail
 from kauri.order_core.models import Order
 from kauri.order_core.services import note_add
 from kauri.order_core.states import OrderStatus
@@ -65,15 +69,22 @@ class Story:
 
     def tell(self) -> None:
         """Go through the days; within a day in the order of the clock."""
+        finance = Finance(self.operators, self.chance)
         for day in range(self.days):
             morning = self.start + timedelta(days=day)
+            with ledger_clock.at(morning):
+                finance.morning(day, morning.date())
             for moment, act in sorted(self._plan(day, morning), key=lambda item: item[0]):
                 if moment < self.end:
                     with ledger_clock.at(moment):
                         act()
             with ledger_clock.at(min(morning + timedelta(days=1), self.end)):
                 deposits.deposits_expire()
+        with ledger_clock.at(self.end - FRESH):
+            finance.corrections(self.chance.choice(self.customers), self.end)
         self._last_hours()
+        with ledger_clock.at(self.end):
+            finance.proof()
 
     def _plan(self, day: int, morning: datetime) -> list[tuple[datetime, Callable[[], None]]]:
         # Growth over the months, and quiet week-ends.
@@ -83,6 +94,7 @@ class Story:
         ]
         acts += [(self._hour(morning), self._deposit) for _ in range(round(15 * pace) + 1)]
         acts += [(self._hour(morning), self._withdrawal) for _ in range(round(14 * pace))]
+        acts += [(self._hour(morning), self._movement) for _ in range(round(3 * pace))]
         if day % 30 == 20:  # noqa: PLR2004 - once a month the chain changes its mind
             acts.append((self._hour(morning), self._taken_back))
         return acts
@@ -146,25 +158,47 @@ class Story:
 
     def _ask(self) -> Order | None:
         """Somebody with money asks for a part of it; None when the house refuses."""
-        able = [user for user in self.customers if user.verification_level >= 1]
-        if not able:
+        found = self._rich([user for user in self.customers if user.verification_level >= 1])
+        if found is None:
             return None
-        user = self.chance.choice(able)
-        rich = [
-            row
-            for row in customer_balances(user.pk)
-            if row.available > MONEY.get(row.currency.code, (0, 10**9))[1]
-        ]
-        rich = [row for row in rich if row.currency.code != "USDT"]
-        if not rich:
-            return None
-        row = self.chance.choice(rich)
+        user, row = found
         part = Decimal(str(round(self.chance.uniform(0.15, 0.85), 2)))
         amount = (row.available * part).quantize(Decimal("0.01"))
         kinds, weights = zip(*DESTINATIONS, strict=True)
         kind = self.chance.choices(kinds, weights=weights)[0]
         destination = self._card(user) if kind == "card" else kind
         return self._request(user, row.currency.code, amount, destination)
+
+    def _movement(self) -> None:
+        """A customer pays another by e-mail or account number."""
+        found = self._rich([user for user in self.customers if user.verification_level >= 1])
+        if found is None:
+            return
+        sender, row = found
+        receiver = self.chance.choice(self.customers)
+        by = self.chance.choice((MovementDetail.AddressedBy.EMAIL, MovementDetail.AddressedBy.NUMBER))
+        request = movements.MovementRequest(
+            user_id=sender.pk,
+            currency=row.currency.code,
+            amount=(row.available * Decimal("0.2")).quantize(Decimal("0.01")),
+            addressed_by=by,
+            addressed_to=receiver.email if by == MovementDetail.AddressedBy.EMAIL else receiver.number,
+            message=self.chance.choice(("", "For the tickets", "Thank you", "Rent, half")),
+        )
+        with suppress(KauriError):  # to oneself, or above a limit: the house refuses
+            movements.movement_create(request=request, actor=sender.as_actor())
+
+    def _rich(self, able: list[User]) -> tuple[User, CustomerBalance] | None:
+        """Somebody of them, and fiat money of theirs that is worth a payment; None if there is none."""
+        if not able:
+            return None
+        user = self.chance.choice(able)
+        rows = [
+            row
+            for row in customer_balances(user.pk)
+            if row.currency.code != "USDT" and row.available > MONEY.get(row.currency.code, (0, 10**9))[1]
+        ]
+        return (user, self.chance.choice(rows)) if rows else None
 
     def _request(self, user: User, code: str, amount: Decimal, destination: str) -> Order | None:
         request = withdrawals.WithdrawalRequest(
