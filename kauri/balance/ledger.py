@@ -1,4 +1,4 @@
-"""The only writer of money: post, hold, capture, release, reverse. One statement each.
+"""The only writer of money: post (one or many), hold, capture, release, reverse. One statement each.
 
 Call it last in the caller's transaction (account locks live until commit), after the order row is
 locked, and once: a business step is one transfer. A repeat with the same key and the same request
@@ -61,6 +61,16 @@ class Posted:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A transfer that is to be posted with others."""
+
+    key: uuid.UUID
+    legs: Sequence[Leg]
+    order_id: uuid.UUID | None = None
+    reference: str = ""
+
+
 def post(
     key: uuid.UUID,
     kind: TransferKind,
@@ -90,6 +100,32 @@ def post(
             reverses_id,
         ],
     )
+
+
+def post_batch(kind: TransferKind, drafts: Sequence[Draft], *, actor: Actor) -> list[Posted]:
+    """Write up to 1,000 balanced transfers of one kind in one call, all of them or none.
+
+    Answers in the order of ``drafts``; one that was posted before is told as replayed. A customer's
+    balance may not go below zero after any of them. Errors as :func:`post`'s.
+    """
+    merged = [_merged(draft.legs) for draft in drafts]
+    every = [leg for legs in merged for leg in legs]
+    rows = _rows(
+        "select transfer_id, replayed from ledger_post_batch(%s::uuid[], %s::bytea[], %s::smallint, %s::uuid[],"
+        " %s::text[], %s::text, %s::int[], %s::smallint[], %s::smallint[], %s::bigint[], %s::bigint[],"
+        " %s::numeric[]) order by place",
+        [
+            [draft.key for draft in drafts],
+            [_hash(kind, legs, draft.order_id, None) for draft, legs in zip(drafts, merged, strict=True)],
+            int(kind),
+            [draft.order_id for draft in drafts],
+            [draft.reference for draft in drafts],
+            author(actor),
+            _array(str(place) for place, legs in enumerate(merged, 1) for _ in legs),
+            *_columns(every),
+        ],
+    )
+    return [Posted(*row) for row in rows]
 
 
 def hold(
@@ -280,13 +316,16 @@ def author(actor: Actor) -> str:
 
 
 def _call(sql: str, params: list[Any]) -> Posted:
+    return Posted(*_rows(sql, params)[0])
+
+
+def _rows(sql: str, params: list[Any]) -> list[Any]:
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
-            row = cursor.fetchone()
+            return cursor.fetchall()
     except DatabaseError as exc:
         raise _translated(exc) from exc
-    return Posted(transfer_id=row[0], replayed=row[1])
 
 
 def _translated(exc: DatabaseError) -> Exception:

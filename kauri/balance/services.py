@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Final
 
 from django.db import DatabaseError, connection, transaction
 
 from kauri.account.selectors import require_permission
 from kauri.balance import invariants, ledger, packs
 from kauri.balance.chart import AccountKind, TransferKind
-from kauri.balance.ledger import Leg, Posted
+from kauri.balance.ledger import Draft, Leg, Posted
 from kauri.balance.models import Period, SelfCheck, TrialBalancePack
 from kauri.common import clock
 from kauri.common.actor import Actor
@@ -21,6 +24,8 @@ from kauri.common.money import exact
 from kauri.core.audit import audit
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
+
+OPENINGS_AT_ONCE: Final = 500
 
 
 @transaction.atomic
@@ -44,6 +49,56 @@ def opening_post(*, provider: Provider, currency: Currency, amount: Decimal, act
         ],
         actor=actor,
         reference=f"opening balance at {provider.code}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a customer is owed on the day on which the house moves to these books."""
+
+    customer_id: int
+    currency: Currency
+    amount: Decimal
+
+
+def openings_post(openings: Sequence[Opening], *, actor: Actor, source: str) -> int:
+    """Bring customers' balances from elsewhere into the books, once per customer and currency; how many were new.
+
+    ``source`` says where the figures come from. Each batch is a transaction, so that an import that
+    was cut off goes on where it stopped. Raises ``invalid_amount``, ``conflict`` (a customer's opening
+    balance was booked before with another amount): that batch is not written.
+    """
+    written = 0
+    for first in range(0, len(openings), OPENINGS_AT_ONCE):
+        with transaction.atomic():
+            part = openings[first : first + OPENINGS_AT_ONCE]
+            posted = ledger.post_batch(
+                TransferKind.OPENING, [_opening_draft(opening, source) for opening in part], actor=actor
+            )
+            new = sum(not row.replayed for row in posted)
+            written += new
+            audit(
+                actor,
+                "openings_post",
+                object_type="transfer",
+                object_id=posted[-1].transfer_id,
+                label=source,
+                after={"customers": new, "already": len(posted) - new},
+            )
+    return written
+
+
+def _opening_draft(opening: Opening, source: str) -> Draft:
+    amount = exact(opening.amount, opening.currency.scale)
+    if amount <= 0:
+        raise KauriError("invalid_amount")
+    return Draft(
+        ledger_key("opening-of", opening.customer_id, opening.currency.code),
+        [
+            Leg(AccountKind.CAPITAL, opening.currency, -amount),
+            Leg(AccountKind.CUSTOMER_AVAILABLE, opening.currency, amount, customer_id=opening.customer_id),
+        ],
+        reference=source[:254],
     )
 
 

@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from backoffice import defaults
 from kauri.account.models import User
 from kauri.balance import invariants, ledger
 from kauri.balance.chart import AccountKind, TransferKind
-from kauri.balance.ledger import Leg
+from kauri.balance.ledger import Draft, Leg
 from kauri.balance.selectors import customer_balances
 from kauri.common.actor import SYSTEM
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency
+from tests.moves import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def together(workers: int, act: Callable[[int], Any]) -> list[Any]:
-    """Run ``act`` in threads that start at one moment; results or exceptions in order."""
-    barrier = threading.Barrier(workers)
-    results: list[Any] = [None] * workers
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            results[number] = act(number)
-        except Exception as exc:
-            results[number] = exc
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def rich(email: str, amount: str) -> User:
@@ -120,3 +96,67 @@ def move_or_code(a: User, b: User) -> str:
     except KauriError as exc:
         return exc.code
     return "moved"
+
+
+def test_batches_and_single_posts_across_each_other_end(house: None) -> None:
+    """Each worker pays everybody else, the others in another order: by batches, or one by one."""
+    people = [rich(f"ring{number}@example.com", "1000") for number in range(4)]
+    uah = Currency.objects.get(code="UAH")
+
+    def draft(source: User, target: User) -> Draft:
+        return Draft(
+            uuid.uuid4(),
+            [
+                Leg(AccountKind.CUSTOMER_AVAILABLE, uah, Decimal(-1), customer_id=source.pk),
+                Leg(AccountKind.CUSTOMER_AVAILABLE, uah, Decimal(1), customer_id=target.pk),
+            ],
+        )
+
+    def act(number: int) -> int:
+        others = [user for user in people if user != people[number]]
+        for turn in range(12):
+            drafts = [draft(people[number], user) for user in others[turn % 3 :] + others[: turn % 3]]
+            if (number + turn) % 2:
+                for one in drafts:
+                    ledger.post(one.key, TransferKind.INTERNAL_MOVEMENT, one.legs, actor=SYSTEM)
+            else:
+                ledger.post_batch(TransferKind.INTERNAL_MOVEMENT, drafts, actor=SYSTEM)
+        return number
+
+    assert together(4, act) == [0, 1, 2, 3]
+    # Everybody paid three others twelve times, and was paid as often.
+    assert [available(user) for user in people] == [Decimal(1000)] * 4
+    assert invariants.broken_laws() == []
+
+
+def test_the_same_batch_from_many_connections_is_one(house: None) -> None:
+    source, target = rich("from@example.com", "100"), rich("to@example.com", "1")
+    fresh = [User.objects.create_user(email=f"new{number}@example.com", password=None) for number in range(3)]
+    uah = Currency.objects.get(code="UAH")
+    keys = [uuid.uuid4() for _ in range(6)]
+
+    def act(number: int) -> list[bool]:
+        order = keys if number % 2 else keys[::-1]
+        drafts = [
+            Draft(
+                key,
+                [
+                    Leg(AccountKind.CUSTOMER_AVAILABLE, uah, Decimal(-5), customer_id=source.pk),
+                    Leg(
+                        AccountKind.CUSTOMER_AVAILABLE,
+                        uah,
+                        Decimal(5),
+                        customer_id=[*fresh, target][keys.index(key) % 4].pk,
+                    ),
+                ],
+            )
+            for key in order
+        ]
+        return [
+            row.replayed for row in ledger.post_batch(TransferKind.INTERNAL_MOVEMENT, drafts, actor=SYSTEM)
+        ]
+
+    answers = together(6, act)
+    assert sorted(map(tuple, answers)) == [(False,) * 6] + [(True,) * 6] * 5
+    assert available(source) == 70
+    assert invariants.broken_laws() == []
