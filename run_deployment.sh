@@ -13,7 +13,7 @@ case "${1:-}" in
 esac
 export ENVIRONMENT
 settings=compose/env/$ENVIRONMENT.env
-for file in "$settings" "compose/env/$ENVIRONMENT.signing.env"; do
+for file in "$settings" "compose/env/$ENVIRONMENT.owner.env" "compose/env/$ENVIRONMENT.signing.env"; do
   if [ ! -f "$file" ]; then
     echo "Missing $file: copy its .example in compose/env and fill it in." >&2
     exit 2

@@ -323,9 +323,10 @@ def _rows(sql: str, params: list[Any]) -> list[Any]:
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
-            return cursor.fetchall()
+            rows: list[Any] = cursor.fetchall()
     except DatabaseError as exc:
         raise _translated(exc) from exc
+    return rows
 
 
 def _translated(exc: DatabaseError) -> Exception:

@@ -81,6 +81,15 @@ def test_only_the_worker_that_signs_gets_the_hot_key() -> None:
     assert "env_file" not in services()["nginx"]
 
 
+def test_only_the_migration_connects_as_the_owner() -> None:
+    assert [name for name, text in services().items() if "owner.env" in text] == ["migrate"]
+    for name in ("dev", "prod"):
+        example = (FILES / "env" / f"{name}.env.example").read_text()
+        url = next(line for line in example.splitlines() if line.startswith("DATABASE_URL="))
+        assert url == "DATABASE_URL=" or url.startswith("DATABASE_URL=postgresql://kauri_app:")
+        assert "KAURI_DATABASE_ROLE_PASSWORD" not in example
+
+
 def test_dev_brings_database_and_redis_and_prod_does_not() -> None:
     assert set(services("docker-compose.dev.yml")) >= {"db", "redis"}
     assert not {"db", "redis"} & (set(services("docker-compose.prod.yml")) | set(services()))
@@ -95,9 +104,10 @@ class Deployment:
         (folder / "compose" / "env").mkdir(parents=True)
         for name in ("dev", "prod"):
             shutil.copy(FILES / "env" / f"{name}.env.example", folder / "compose" / "env" / f"{name}.env")
-            shutil.copy(
-                FILES / "env" / "signing.env.example", folder / "compose" / "env" / f"{name}.signing.env"
-            )
+            for part in ("owner", "signing"):
+                shutil.copy(
+                    FILES / "env" / f"{part}.env.example", folder / "compose" / "env" / f"{name}.{part}.env"
+                )
         docker = folder / "bin" / "docker"
         docker.parent.mkdir()
         docker.write_text(DOCKER)
@@ -181,10 +191,9 @@ def test_an_unknown_environment_is_refused(deployment: Deployment, words: tuple[
     assert output.startswith(told)
 
 
-def test_a_missing_settings_file_is_named(deployment: Deployment) -> None:
-    (deployment.folder / "compose/env/prod.signing.env").unlink()
+@pytest.mark.parametrize("name", ["prod.env", "prod.owner.env", "prod.signing.env"])
+def test_a_missing_settings_file_is_named(deployment: Deployment, name: str) -> None:
+    (deployment.folder / "compose/env" / name).unlink()
     code, output, steps = deployment.run("PROD")
     assert (code, steps) == (2, [])
-    assert (
-        output == "Missing compose/env/prod.signing.env: copy its .example in compose/env and fill it in.\n"
-    )
+    assert output == f"Missing compose/env/{name}: copy its .example in compose/env and fill it in.\n"
