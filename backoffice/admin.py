@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from kauri.account.admin import PersonAdmin, level_badge
 from kauri.account.models import User
+from kauri.balance.admin import AsOfMixin, as_of_note
 from kauri.balance.models import Entry
 from kauri.balance.selectors import customer_balances
 from kauri.common.admin import (
@@ -44,13 +45,15 @@ from kauri.wallet.models import DepositAddress
 
 _ROWS = 20
 #: Rights over the framework's own tables mean nothing here: only the house's acts are offered.
-_ROLE_APPS = (
+ROLE_APPS = (
     "account",
     "auth",
     "balance",
     "callbacks",
     "core",
     "deposit_order",
+    "exchange_rate",
+    "internal_movement_order",
     "notification",
     "order_core",
     "payment_provider",
@@ -61,7 +64,7 @@ _ROLE_APPS = (
 
 
 @admin.register(User)
-class CustomerAdmin(PersonAdmin):
+class CustomerAdmin(AsOfMixin, PersonAdmin):
     """Everything about one customer; an operator's roles on theirs."""
 
     CUSTOMER_SETS: ClassVar[Any] = (
@@ -74,6 +77,7 @@ class CustomerAdmin(PersonAdmin):
         (_("Webhooks and messages"), {"fields": ("messages_sent",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("audited",), "classes": ("tab",)}),
     )
+    actions_detail = (*PersonAdmin.actions_detail, "read_as_of")
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
         (_("Roles"), {"fields": ("groups",)}),
@@ -154,8 +158,8 @@ class CustomerAdmin(PersonAdmin):
         return level_badge(obj)
 
     @display(description=_("balances"))
-    def balances(self, obj: User) -> SafeString:
-        rows = [found for found in customer_balances(obj.pk) if found.total]
+    def balances(self, obj: Any) -> SafeString:
+        rows = [found for found in customer_balances(obj.pk, obj.as_of) if found.total]
         shown = table(
             (_("Currency"), _("Available"), _("Held"), _("Total")),
             (
@@ -169,7 +173,11 @@ class CustomerAdmin(PersonAdmin):
             ),
             _("The customer holds nothing."),
         )
-        return shown + link(list_url(Entry, q=obj.email), _("The customer's entries in the ledger"))
+        return (
+            as_of_note(obj)
+            + shown
+            + link(list_url(Entry, q=obj.email), _("The customer's entries in the ledger"))
+        )
 
     @display(description=_("orders"))
     def orders_shown(self, obj: User) -> SafeString:
@@ -262,7 +270,7 @@ class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs["queryset"] = (
-            Permission.objects.filter(content_type__app_label__in=_ROLE_APPS)
+            Permission.objects.filter(content_type__app_label__in=ROLE_APPS)
             .exclude(content_type__model__startswith="historical")
             .select_related("content_type")
         )

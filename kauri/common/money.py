@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import decimal
-from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, InvalidOperation
+from decimal import ROUND_UP, Context, Decimal, InvalidOperation
 from typing import Final
 
 from kauri.common.errors import KauriError
@@ -52,11 +52,6 @@ def exact(amount: Decimal, scale: int) -> Decimal:
 def round_fee(amount: Decimal, scale: int) -> Decimal:
     """Fees round up, in the house's favour."""
     return amount.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_UP, context=CONTEXT)
-
-
-def round_payout(amount: Decimal, scale: int) -> Decimal:
-    """What we pay out rounds down, in the house's favour."""
-    return amount.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_DOWN, context=CONTEXT)
 
 
 def to_units(amount: Decimal, scale: int) -> int:

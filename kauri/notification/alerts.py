@@ -7,10 +7,12 @@ from typing import Any, Final
 
 Payload = dict[str, Any]
 
+#: What waits for a decision, by the order's type.
+_WAITING: Final = {"WITHDRAWAL": "Withdrawal", "INTERNAL_MOVEMENT": "Internal movement"}
 #: event kind -> the text of the alert, facts first. An event not listed alerts nobody.
 ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
     "approval.waiting": lambda p, url: (
-        f"⏳ Withdrawal waits: {p['amount']} {p['currency']}\n"
+        f"⏳ {_WAITING.get(p['type'], 'Order')} waits: {p['amount']} {p['currency']}\n"
         f"Customer: {p['customer']}\nWhy: {'; '.join(p['rules'])}\n{url}/order_core/order/{p['order_id']}/"
     ),
     "payout.unknown": lambda p, url: (

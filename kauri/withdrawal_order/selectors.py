@@ -97,10 +97,6 @@ class Decision:
     notes: list[OrderNote]
     moves: list[Transition]
 
-    @property
-    def is_waiting(self) -> bool:
-        return self.approval is not None and self.approval.state == Approval.State.PENDING
-
     def has_voted(self, user_id: int) -> bool:
         return any(vote.actor_kind == "operator" and vote.actor_id == str(user_id) for vote in self.votes)
 

@@ -8,21 +8,25 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
 
+from backoffice.admin import ROLE_APPS
 from kauri.account.admin import LEVELS
 from kauri.account.models import User
 from kauri.account.services import MAX_LEVEL
+from kauri.balance.models import LedgerAccount
 from kauri.callbacks.models import InboundCallback
+from kauri.common import clock
 from kauri.common.admin import page_url
 from kauri.core.models import AuditEntry, Currency, Provider
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Policy
 from kauri.report.models import ReportRun
 from tests.backoffice import scene
+from tests.moves import give
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -126,6 +130,58 @@ def test_looking_at_a_customer_is_on_record(at_desk: AtDesk) -> None:
     client.get(page_url(customer))
     entry = AuditEntry.objects.get(verb="customer_view")
     assert (entry.object_id, entry.actor_label) == (str(customer.pk), client.person.user.email)
+
+
+def test_balances_are_read_as_of_a_past_moment(at_desk: AtDesk) -> None:
+    client, customer = at_desk("Support"), scene.customer("first@example.com")
+    give(customer, "UAH", "100.25")
+    moment = clock.now()
+    give(customer, "UAH", "50")
+    url = page_url(customer)
+    answer = client.post(
+        dialog("account_user_read_as_of", customer.public_id), {**SENT, "at": f"{moment:%Y-%m-%dT%H:%M:%S}"}
+    )
+    assert answer.headers["Location"] == f"{url}?at={moment:%Y-%m-%dT%H}%3A{moment:%M}%3A{moment:%S}Z"
+    then = client.get(url, {"at": moment.isoformat()}).content.decode()
+    assert ("100<" in then or "100.25" in then, "150" in then, "<p>As of" in then) == (True, False, True)
+    assert f'href="{url}">now' in then
+    now = client.get(url).content.decode()
+    assert "150" in now
+    assert "<p>As of" not in now
+
+
+@pytest.mark.parametrize(
+    ("at", "said"), [("2001-01-01T00:00:00Z", "the books begin"), ("2999-01-01", "still to come"), ("x", "")]
+)
+def test_a_moment_that_the_books_do_not_know_is_an_error(at_desk: AtDesk, at: str, said: str) -> None:
+    client, customer = at_desk("Support"), scene.customer("first@example.com")
+    give(customer, "UAH", "100")
+    url = page_url(customer)
+    answer = client.get(url, {"at": at}, follow=True)
+    assert answer.redirect_chain == [(url, 302)]
+    [message] = answer.context["messages"]
+    assert said in str(message)
+
+
+def test_one_account_is_read_as_of_a_past_moment(at_desk: AtDesk) -> None:
+    client, customer = at_desk("Finance"), scene.customer("first@example.com")
+    give(customer, "UAH", "100")
+    moment = clock.now()
+    give(customer, "UAH", "11")
+    for account, then, now in (
+        (LedgerAccount.objects.get(customer=customer, kind=1), "100", "111"),
+        (LedgerAccount.objects.get(kind=34, currency__code="UAH"), "100", "111"),
+    ):
+        page = client.get(page_url(account), {"at": moment.isoformat()}).content.decode()
+        shown = page.partition("<p>As of")[2].partition("</div>")[0]
+        assert then in shown, account
+        assert now not in shown, account
+
+
+def test_a_role_keeps_the_rights_of_every_app(house: None) -> None:
+    """A page that offered only some would take the others away when it is saved."""
+    given = Permission.objects.filter(group__isnull=False).values_list("content_type__app_label", flat=True)
+    assert set(given) <= set(ROLE_APPS)
 
 
 def test_operators_are_seen_by_those_who_see_roles(at_desk: AtDesk) -> None:

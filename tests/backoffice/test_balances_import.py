@@ -38,7 +38,9 @@ def test_a_file_is_checked_then_written_once(customer: Callable[..., User], tmp_
     assert "0 balances written, 3 were there already." in run(path, "--write")
     assert (balance_of(one, "UAH")[0], balance_of(two, "UAH")[0]) == (Decimal("100.50"), Decimal("0.01"))
     capital = [
-        row.amount for row in trial_balance() if row.kind == AccountKind.CAPITAL and row.currency.code == "UAH"
+        row.amount
+        for row in trial_balance()
+        if row.kind == AccountKind.CAPITAL and row.currency.code == "UAH"
     ]
     assert capital == [Decimal("-100.51")]
     assert (

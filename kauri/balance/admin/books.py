@@ -15,7 +15,9 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from kauri.balance.admin.as_of import AsOfMixin, as_of_note
 from kauri.balance.models import Entry, Hold, LedgerAccount, SelfCheck, Transfer
+from kauri.balance.selectors import account_balance
 from kauri.common.admin import (
     ReadOnlyAdmin,
     badge,
@@ -60,7 +62,7 @@ def _owner(account: Any) -> str:
 
 
 @admin.register(LedgerAccount)
-class LedgerAccountAdmin(ReadOnlyAdmin):
+class LedgerAccountAdmin(AsOfMixin, ReadOnlyAdmin):
     list_display = ("id", "kind", "currency", "owner", "balance_shown", "is_closed", "opened")
     list_display_links = ("id", "kind")
     list_select_related = ("currency", "customer", "provider")
@@ -89,6 +91,7 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
         ),
         (_("Last entries"), {"fields": ("last_entries",)}),
     )
+    actions_detail = ("read_as_of",)
     opened = when_column("created_at", _("opened"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerAccount]:
@@ -98,7 +101,10 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
 
     @display(description=_("balance"), ordering="balance")
     def balance_shown(self, obj: LedgerAccount) -> SafeString:
-        return money(obj.balance_now, obj.currency, sign=True)
+        moment = getattr(obj, "as_of", None)
+        if moment is None:
+            return money(obj.balance_now, obj.currency, sign=True)
+        return as_of_note(obj) + money(account_balance(obj, moment), obj.currency, sign=True)
 
     @display(description=_("owner"))
     def owner(self, obj: LedgerAccount) -> SafeString:
