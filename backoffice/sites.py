@@ -39,7 +39,7 @@ from unfold.widgets import (
 
 from backoffice import dashboard, navigation
 from kauri.account.models import SignIn, User
-from kauri.account.services import sign_in_record, throttle_sign_in
+from kauri.account.services import sign_in_record, throttle_sign_in, totp_verify
 from kauri.common.errors import KauriError, text_for
 from kauri.common.locks import lock
 
@@ -172,7 +172,7 @@ class BackOfficeSite(UnfoldAdminSite):
             if limited := _limited(request, user.email):
                 form.add_error(None, limited)
                 return self._page(request, "admin/login_code.html", form=form, who=user.email, status=429)
-            device = _verified_device(user, form.cleaned_data["code"])
+            device = totp_verify(user_id=user.pk, code=form.cleaned_data["code"])
             if device is not None:
                 return _enter(request, user, device)
             _record(request, user, user.email, succeeded=False)
@@ -271,15 +271,6 @@ def _pending_user(request: HttpRequest) -> User | None:
         return None
     user = User.objects.filter(pk=pending["user"], is_active=True, is_staff=True).first()
     return user if user is not None and user.get_session_auth_hash() == pending["hash"] else None
-
-
-@transaction.atomic
-def _verified_device(user: User, code: str) -> TOTPDevice | None:
-    # Under the lock a code is used once, and wrong ones slow down the next, however many come at once.
-    for device in lock(TOTPDevice.objects.filter(user=user, confirmed=True)):
-        if device.verify_token(code):
-            return device
-    return None
 
 
 def _enrolled_device(user: User, key: str, code: str) -> TOTPDevice | None:

@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from kauri.account import tokens
 from kauri.account.models import CustomerGroup, SignIn, User, VerificationDecision
@@ -33,6 +34,20 @@ EMAIL_SALT: Final = "kauri.account.email"
 EMAIL_LINK_AGE: Final = timedelta(days=1)
 THROTTLE_WINDOW: Final = timedelta(minutes=15)
 MAX_LEVEL: Final = 3
+
+
+@transaction.atomic
+def totp_verify(*, user_id: int, code: str) -> TOTPDevice | None:
+    """The authenticator of ``user_id`` that made ``code``; None when none did. A code is good once.
+
+    Under the lock wrong codes slow down the next, however many come at once; a caller whose
+    transaction may be rolled back counts them elsewhere as well.
+    """
+    for device in lock(TOTPDevice.objects.filter(user_id=user_id, confirmed=True)):
+        if device.verify_token(code):
+            found: TOTPDevice = device
+            return found
+    return None
 
 
 def user_create(*, email: str, password: str, username: str, language: str, ip: str) -> tuple[str, str]:

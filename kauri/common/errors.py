@@ -105,6 +105,18 @@ CODES: Final[dict[str, ErrorSpec]] = {
     "insufficient_funds": ErrorSpec(
         402, "There is not enough money.", "Недостатньо коштів.", "Недостаточно средств."
     ),
+    "totp_required": ErrorSpec(
+        403,
+        "A one-time code of your authenticator is needed.",
+        "Потрібен одноразовий код вашого автентифікатора.",
+        "Нужен одноразовый код вашего аутентификатора.",
+    ),
+    "totp_invalid": ErrorSpec(
+        403,
+        "The one-time code is wrong or was used already.",
+        "Одноразовий код неправильний або вже використаний.",
+        "Одноразовый код неверен или уже использован.",
+    ),
     "limit_exceeded": ErrorSpec(403, "The limit is exceeded.", "Ліміт перевищено.", "Лимит превышен."),
     "below_minimum": ErrorSpec(
         400, "The amount is below the minimum.", "Сума менша за мінімум.", "Сумма меньше минимума."

@@ -29,6 +29,8 @@ CODES = (
     "unauthenticated",
     "insufficient_funds",
     "forbidden",
+    "totp_required",
+    "totp_invalid",
     "recipient_not_found",
     "conflict",
     "idempotency_mismatch",
@@ -50,11 +52,13 @@ class MovementIn(Schema):
     comment: str | None = Field(None, max_length=500, description="For the sender alone.")
     external_id: str | None = Field(None, max_length=128, examples=["gift-0001"])
     callback_url: str | None = Field(None, max_length=500, examples=["https://shop.example/kauri"])
+    totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
 
 
 class MovementRepeatIn(Schema):
     order_id: uuid.UUID = Field(..., description="A movement of one's own that has ended.")
     amount: AmountIn | None = Field(None, examples=["11.00"], description="Left out: the same again.")
+    totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
 
 
 class MovementOut(Schema):
@@ -93,13 +97,20 @@ def internal_movement_create(request: HttpRequest, data: MovementIn) -> HttpResp
                 callback_url=data.callback_url or "",
                 ip=request.client_ip,  # type: ignore[attr-defined]
                 user_agent=request.headers.get("User-Agent", ""),
+                totp_code=data.totp_code or "",
             ),
             actor=caller(request),
         )
         return _body(order)
 
     try:
-        return money_call(request, endpoint="internal_movement_create", external_id=data.external_id, run=run)
+        return money_call(
+            request,
+            endpoint="internal_movement_create",
+            external_id=data.external_id,
+            totp_code=data.totp_code,
+            run=run,
+        )
     except KauriError as error:
         if error.code == "recipient_not_found":
             throttle.hit(_name(request), UNKNOWN_AN_HOUR, 3600)
@@ -123,10 +134,13 @@ def internal_movement_repeat(request: HttpRequest, data: MovementRepeatIn) -> Ht
             request_ip=request.client_ip,  # type: ignore[attr-defined]
             user_id=request.auth.pk,  # type: ignore[attr-defined]
             actor=caller(request),
+            totp_code=data.totp_code or "",
         )
         return _body(order)
 
-    return money_call(request, endpoint="internal_movement_repeat", external_id=None, run=run)
+    return money_call(
+        request, endpoint="internal_movement_repeat", external_id=None, totp_code=data.totp_code, run=run
+    )
 
 
 def _destination(data: MovementIn) -> tuple[MovementDetail.AddressedBy, str]:

@@ -46,6 +46,7 @@ class MovementRequest:
     callback_url: str = ""
     ip: str = ""
     user_agent: str = ""
+    totp_code: str = ""
     source: Order.Source = Order.Source.API
 
 
@@ -53,7 +54,7 @@ def movement_create(*, request: MovementRequest, actor: Actor) -> Order:
     """Check, and move at once or hold for an operator.
 
     Raises ``validation_error``, ``invalid_amount``, ``recipient_not_found`` (unknown, disabled or
-    oneself: one answer), ``currency_disabled``, ``operation_disabled``, the limits' codes,
+    oneself: one answer), ``currency_disabled``, ``operation_disabled``, the limits' and the one-time code's,
     ``insufficient_funds``, ``conflict`` (external_id used). Nothing is left behind then.
     """
     found = recipient(request.addressed_by, request.addressed_to)
@@ -63,7 +64,13 @@ def movement_create(*, request: MovementRequest, actor: Actor) -> Order:
 
 
 def movement_repeat(
-    *, order_id: uuid.UUID, amount: str | int | Decimal | None, request_ip: str, user_id: int, actor: Actor
+    *,
+    order_id: uuid.UUID,
+    amount: str | int | Decimal | None,
+    request_ip: str,
+    user_id: int,
+    actor: Actor,
+    totp_code: str = "",
 ) -> Order:
     """The same movement again, of the same or another amount. Errors as :func:`movement_create`'s, and
     ``not_found``, ``wrong_state`` (the first one has not ended yet)."""
@@ -84,6 +91,7 @@ def movement_repeat(
         comment=before.comment,
         callback_url=before.callback_url,
         ip=request_ip,
+        totp_code=totp_code,
     )
     # To the same account, whoever its name belongs to by now.
     return _create(request, detail.recipient_id, actor)
@@ -100,6 +108,7 @@ def _create(request: MovementRequest, recipient_id: int, actor: Actor) -> Order:
     if not receiver.is_active:
         raise KauriError("recipient_not_found")
     judgement = policies.judge(OrderType.INTERNAL_MOVEMENT, currency, sender, amount)
+    policies.require_code(judgement, sender, request.totp_code)
     if policies.resolve(OrderType.INTERNAL_MOVEMENT, currency, receiver)["enabled"] is False:
         raise KauriError("operation_disabled", "the recipient can't receive movements")
     if request.external_id and _is_used(sender, request.external_id):

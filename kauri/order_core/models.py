@@ -211,6 +211,7 @@ POLICY_AMOUNTS: tuple[str, ...] = (
     "fee_fixed",
     "fee_min",
     "fee_max",
+    "totp_above",
     "approval_above",
 )
 
@@ -247,7 +248,7 @@ class Policy(Versioned):
     )
     enabled = models.BooleanField(_("switched on"), null=True, blank=True)
     unit = models.CharField(
-        _("limits and approval are in"), max_length=8, choices=Unit.choices, default=Unit.CURRENCY
+        _("limits and thresholds are in"), max_length=8, choices=Unit.choices, default=Unit.CURRENCY
     )
     min_amount = MoneyField(_("minimum"), null=True, blank=True)
     max_amount = MoneyField(_("maximum"), null=True, blank=True)
@@ -261,6 +262,7 @@ class Policy(Versioned):
     fee_payer = models.CharField(  # noqa: DJ001 - like every field here: NULL says nothing
         _("fee paid by"), max_length=9, choices=FeePayer.choices, null=True, blank=True
     )
+    totp_above = MoneyField(_("one-time code above"), null=True, blank=True)
     approval_above = MoneyField(_("operator approval above"), null=True, blank=True)
     approvals_needed = models.PositiveSmallIntegerField(_("approvals needed"), null=True, blank=True)
     required_level = models.PositiveSmallIntegerField(_("verification level needed"), null=True, blank=True)
@@ -319,6 +321,7 @@ POLICY_FIELDS: tuple[str, ...] = (
     "fee_min",
     "fee_max",
     "fee_payer",
+    "totp_above",
     "approval_above",
     "approvals_needed",
     "required_level",

@@ -8,12 +8,17 @@ from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 
+from kauri.common import throttle
 from kauri.common.actor import Actor, ActorKind
 from kauri.common.api import idempotency_key, wants_strings
+from kauri.common.errors import KauriError
 from kauri.common.exact_json import dumps
 from kauri.common.locks import retried
 from kauri.core import idempotency
 
+#: Wrong one-time codes of an account, in so many seconds.
+WRONG_CODES: Final = 5
+CODES_SECONDS: Final = 900
 #: What OpenAPI says of the header.
 IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "parameters": [
@@ -38,13 +43,23 @@ def caller(request: HttpRequest) -> Actor:
 
 
 def money_call(
-    request: HttpRequest, *, endpoint: str, external_id: str | None, run: Callable[[], dict[str, Any]]
+    request: HttpRequest,
+    *,
+    endpoint: str,
+    external_id: str | None,
+    totp_code: str | None,
+    run: Callable[[], dict[str, Any]],
 ) -> HttpResponse:
     """Run ``run`` once per key and answer with its body; a repeat gets the stored answer, byte for byte.
 
     A call without a key of the client's gets one of ours, so that a transaction lost to a deadlock
-    or a dead connection can be tried again without moving the money twice.
+    or a dead connection can be tried again without moving the money twice. Wrong one-time codes are
+    counted here, outside the transaction that they undo; after some of them the next is not looked at.
     """
+    codes = f"totp:{request.auth.pk}"  # type: ignore[attr-defined]
+    if totp_code and (window := throttle.peek(codes, WRONG_CODES, CODES_SECONDS)).remaining <= 0:
+        request.rate_window = window  # type: ignore[attr-defined]
+        raise KauriError("rate_limited")
     keys = [f"key:{key}"] if (key := idempotency_key(request)) else []
     if external_id:
         keys.append(f"external_id:{external_id}")
@@ -55,15 +70,20 @@ def money_call(
         )
 
     names = keys or [f"request:{uuid.uuid4()}"]
-    stored = retried(
-        lambda: idempotency.once(
-            owner_id=request.auth.pk,  # type: ignore[attr-defined]
-            endpoint=endpoint,
-            keys=names,
-            body=request.body,
-            run=answer,
+    try:
+        stored = retried(
+            lambda: idempotency.once(
+                owner_id=request.auth.pk,  # type: ignore[attr-defined]
+                endpoint=endpoint,
+                keys=names,
+                body=request.body,
+                run=answer,
+            )
         )
-    )
+    except KauriError as error:
+        if error.code == "totp_invalid":
+            throttle.hit(codes, WRONG_CODES, CODES_SECONDS)
+        raise
     response = HttpResponse(stored.body, status=stored.status, content_type=stored.content_type)
     if stored.replayed and keys:
         response["Idempotency-Replayed"] = "true"

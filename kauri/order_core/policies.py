@@ -15,6 +15,7 @@ from typing import Any, Final
 from django.db.models import Q, QuerySet, Sum
 
 from kauri.account.models import User
+from kauri.account.services import totp_verify
 from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import CONTEXT, ZERO, plain, round_fee
@@ -34,7 +35,7 @@ NOT_COUNTED: Final = (
 
 
 #: Fields that are amounts to compare with, each in the unit of the row that sets it.
-LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "approval_above")
+LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "totp_above", "approval_above")
 #: Limits over time, and over how many days each.
 DAYS: Final = {"daily_amount": 1, "monthly_amount": 30}
 
@@ -86,7 +87,10 @@ class Resolved:
 
 @dataclass(slots=True)
 class Judgement:
-    """What the policy says of one amount: the fee, what was compared, and who must look at it."""
+    """What the policy says of one amount: the fee, what was compared, and who must look at it.
+
+    ``needs_code``: the customer must prove themselves by a one-time code (:func:`require_code`).
+    """
 
     policy: Resolved
     amount: Decimal
@@ -95,6 +99,7 @@ class Judgement:
     limits: list[dict[str, Any]] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     quote: UsdQuote | None = None
+    needs_code: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What the order keeps: the inputs, the resolved fields, each comparison, and what decided."""
@@ -130,6 +135,7 @@ class Verdict:
     fee: Decimal
     limits: list[dict[str, Any]]
     rules: list[dict[str, Any]]
+    needs_code: bool = False
 
 
 def rows_for(operation: OrderType, currency: Currency, user: User) -> list[Policy]:
@@ -219,7 +225,22 @@ def judge(operation: OrderType, currency: Currency, user: User, amount: Decimal)
         "account_type": user.account_type,
         "at": clock.iso(now),
     }
-    return Judgement(policy, amount, verdict.fee, inputs, verdict.limits, verdict.rules, quote)
+    return Judgement(
+        policy, amount, verdict.fee, inputs, verdict.limits, verdict.rules, quote, verdict.needs_code
+    )
+
+
+def require_code(judgement: Judgement, user: User, code: str) -> None:
+    """Use up the customer's one-time code where the policy asks for one; otherwise it is not looked at.
+
+    Raises ``totp_required`` (none was sent), ``totp_invalid`` (wrong, used before, or no authenticator).
+    """
+    if not judgement.needs_code:
+        return
+    if not code:
+        raise KauriError("totp_required")
+    if totp_verify(user_id=user.pk, code=code) is None:
+        raise KauriError("totp_invalid")
 
 
 def weigh(policy: Resolved, facts: Facts) -> Verdict:
@@ -230,7 +251,8 @@ def weigh(policy: Resolved, facts: Facts) -> Verdict:
         refused = check(policy, facts, limits)
         if refused is not None:
             return Verdict(refused[0], refused[1], fee, limits, [])
-    return Verdict("", "", fee, limits, _rules(policy, facts))
+    needs_code = _needs_code(policy, facts, limits)
+    return Verdict("", "", fee, limits, _rules(policy, facts), needs_code)
 
 
 #: (code, detail) of a refusal.
@@ -281,6 +303,15 @@ def _orders_a_day(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) 
         {"limit": name, "value": facts.count + 1, "bound": policy[name], "policy": policy.origin[name]}
     )
     return ("limit_exceeded", f"{policy[name]} orders a day") if facts.count + 1 > policy[name] else None
+
+
+def _needs_code(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> bool:
+    name = "totp_above"
+    if policy[name] is None:
+        return False
+    value = _in_unit(policy, name, facts)
+    limits.append(_limit(policy, name, value))
+    return bool(value > policy[name])
 
 
 def _rules(policy: Resolved, facts: Facts) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class WithdrawalIn(Schema):
     callback_url: str | None = Field(None, max_length=500, examples=["https://shop.example/kauri"])
     comment: str | None = Field(None, max_length=500)
     additional_info: dict[str, Any] = Field(default_factory=dict)
+    totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
 
 
 class WithdrawalOut(Schema):
@@ -51,6 +52,8 @@ class WithdrawalOut(Schema):
             "unauthenticated",
             "insufficient_funds",
             "forbidden",
+            "totp_required",
+            "totp_invalid",
             "conflict",
             "idempotency_mismatch",
             "rate_limited",
@@ -79,6 +82,7 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
                 additional_info=data.additional_info,
                 ip=request.client_ip,  # type: ignore[attr-defined]
                 user_agent=request.headers.get("User-Agent", ""),
+                totp_code=data.totp_code or "",
             ),
             actor=caller(request),
         )
@@ -91,4 +95,10 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
             "amount_to_withdrawal": order.amount_out,
         }
 
-    return money_call(request, endpoint="withdrawal_create", external_id=data.external_id, run=run)
+    return money_call(
+        request,
+        endpoint="withdrawal_create",
+        external_id=data.external_id,
+        totp_code=data.totp_code,
+        run=run,
+    )

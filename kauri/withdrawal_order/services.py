@@ -50,6 +50,7 @@ class WithdrawalRequest:
     additional_info: dict[str, Any] = field(default_factory=dict)
     ip: str = ""
     user_agent: str = ""
+    totp_code: str = ""
     source: Order.Source = Order.Source.API
 
 
@@ -58,7 +59,7 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     """Check, hold, and either send to the operators or on its way.
 
     Raises ``validation_error``, ``invalid_amount``, ``invalid_destination``, ``currency_disabled``,
-    ``operation_disabled``, ``verification_required``, the limits' codes, ``insufficient_funds``,
+    ``operation_disabled``, ``verification_required``, the limits' and the one-time code's, ``insufficient_funds``,
     ``conflict`` (external_id used), ``provider_unavailable``. Nothing is left behind then.
     """
     currency = Currency.objects.filter(code=request.currency).first()
@@ -76,6 +77,7 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     except Rejected as exc:
         raise KauriError("invalid_destination", str(exc), fields={"wallet_to": str(exc)}) from None
     judgement = policies.judge(OrderType.WITHDRAWAL, currency, user, amount)
+    policies.require_code(judgement, user, request.totp_code)
     if (
         request.external_id
         and Order.objects.filter(

@@ -71,6 +71,7 @@ _LIMITS: Final[dict[str, Any]] = {
     "daily_amount": _("Amount a day"),
     "monthly_amount": _("Amount in 30 days"),
     "daily_count": _("Orders a day"),
+    "totp_above": _("One-time code above"),
 }
 _ROWS = 20
 
