@@ -59,16 +59,20 @@ class RateForm(BaseDialogForm):
 
 @admin.register(UsdRate)
 class UsdRateAdmin(ReadOnlyAdmin):
-    list_display = ("currency", "price_shown", "fresh", "source", "quoted", "until", "actor_label")
+    list_display = ("currency", "price_shown", "fresh", "source", "quoted", "until", "author")
     list_display_links = ("currency",)
     list_select_related = ("currency",)
     list_filter = (("currency", RelatedDropdownFilter),)
-    fields = ("currency", "price_shown", "fresh", "source", "quoted", "until", "actor_label")
+    fields = ("currency", "price_shown", "fresh", "source", "quoted", "until", "author")
     actions_list = ("say",)
     public_lookup = "pk"
     price_shown = bound_column("price", _("US dollars for one"))
     quoted = when_column("quoted_at", _("quoted"))
     until = when_column("expires_at", _("good until"))
+
+    @display(description=_("author"))
+    def author(self, obj: UsdRate) -> str:
+        return obj.actor_label
 
     @display(description=_("state"))
     def fresh(self, obj: UsdRate) -> SafeString:

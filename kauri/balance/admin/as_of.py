@@ -65,7 +65,7 @@ class AsOfMixin:
         return row is not None and not getattr(row, "is_staff", False)
 
     @action(
-        description=_("As of …"),
+        description=_("Balances as of …"),
         icon="history",
         permissions=["read_as_of"],
         dialog={

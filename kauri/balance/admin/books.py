@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -238,13 +239,21 @@ class HoldAdmin(ReadOnlyAdmin):
 
 @admin.register(SelfCheck)
 class SelfCheckAdmin(ReadOnlyAdmin):
-    list_display = ("finished", "result", "looked_at")
-    list_filter = ("is_clean",)
-    fields = ("started", "finished", "result", "looked_at", "found")
+    list_display = ("finished", "scope", "result", "looked_at")
+    list_display_links = ("finished",)
+    list_filter = ("is_clean", "is_full")
+    fields = ("started", "finished", "scope", "proven", "result", "looked_at", "found")
     public_lookup = "pk"
     started = when_column("started_at", _("started"))
     finished = when_column("finished_at", _("finished"))
+    proven = when_column("until_at", _("proven up to"))
     found = raw_column("findings", _("findings"))
+
+    @display(description=_("what was proven"), ordering="is_full")
+    def scope(self, obj: SelfCheck) -> SafeString:
+        if obj.is_full:
+            return badge(_("every entry"), "info")
+        return format_html("{} {}", _("what was written since"), when(obj.from_at))
 
     @display(description=_("result"), ordering="is_clean")
     def result(self, obj: SelfCheck) -> SafeString:

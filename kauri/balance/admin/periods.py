@@ -49,10 +49,10 @@ class CloseForm(BaseDialogForm):
 
 @admin.register(Period)
 class PeriodAdmin(ReadOnlyAdmin):
-    list_display = ("month", "closed", "actor", "pack_link")
+    list_display = ("month", "closed", "author", "pack_link")
     list_display_links = ("month",)
     fieldsets = (
-        (None, {"fields": ("month", "begins", "ends", "closed", "actor")}),
+        (None, {"fields": ("month", "begins", "ends", "closed", "author")}),
         (_("Signed trial balance"), {"fields": ("pack_link", "checksum", "key")}),
     )
     actions_list = ("close",)
@@ -71,6 +71,10 @@ class PeriodAdmin(ReadOnlyAdmin):
     @display(description=_("month"), ordering="ends_at")
     def month(self, obj: Period) -> str:
         return str(obj)
+
+    @display(description=_("author"))
+    def author(self, obj: Period) -> str:
+        return obj.actor.split(":", 2)[-1]
 
     @display(description=_("trial balance"))
     def pack_link(self, obj: Period) -> SafeString:
