@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kauri.common import clock
 from kauri.common.exact_json import dumps
 from kauri.common.tasks import enqueue
 from kauri.core.models import OutboxEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell: to ``owner_id`` at ``callback_url``, and to whoever listens to ``kind``."""
+
+    kind: str
+    subject_type: str
+    subject_id: uuid.UUID
+    payload: dict[str, Any]
+    owner_id: int | None = None
+    callback_url: str = ""
 
 
 def emit(
@@ -20,15 +34,23 @@ def emit(
     owner_id: int | None = None,
     callback_url: str = "",
 ) -> OutboxEvent:
-    """Record the event and wake the dispatcher; both vanish if the caller rolls back."""
-    event = OutboxEvent.objects.create(
-        kind=kind,
-        owner_id=owner_id,
-        subject_type=subject_type,
-        subject_id=subject_id,
-        callback_url=callback_url,
-        body=dumps(payload).decode(),
-        created_at=clock.now(),
+    """Record one event and wake the dispatcher; both vanish if the caller rolls back."""
+    return emit_all([Event(kind, subject_type, subject_id, payload, owner_id, callback_url)])[0]
+
+
+def emit_all(events: Sequence[Event]) -> list[OutboxEvent]:
+    """Record events in their order, in two statements however many they are."""
+    rows = OutboxEvent.objects.bulk_create(
+        OutboxEvent(
+            kind=event.kind,
+            owner_id=event.owner_id,
+            subject_type=event.subject_type,
+            subject_id=event.subject_id,
+            callback_url=event.callback_url,
+            body=dumps(event.payload).decode(),
+            created_at=clock.now(),
+        )
+        for event in events
     )
-    enqueue("kauri.notification.tasks.outbox_dispatch", event.pk)
-    return event
+    enqueue("kauri.notification.tasks.outbox_dispatch", *(row.pk for row in rows))
+    return rows

@@ -10,14 +10,19 @@ from kauri.common import clock
 from kauri.core.models import Currency, Pair, Switch
 
 
-def switch_is_on(code: str) -> bool:
-    """Whether ``code`` may run: an operation, or ``currency:``, ``provider:`` and the like with a name.
+def switched_off(*codes: str) -> set[str]:
+    """Which of ``codes`` may not run: operations, or ``currency:``, ``provider:`` and the like with a name.
 
     What was never switched off is on, and so is what was off until a moment that has passed, even
     if nobody has written it down yet.
     """
     still_off = Q(expires_at__isnull=True) | Q(expires_at__gt=clock.now())
-    return not Switch.objects.filter(still_off, code=code, is_on=False).exists()
+    return set(Switch.objects.filter(still_off, code__in=codes, is_on=False).values_list("code", flat=True))
+
+
+def switch_is_on(code: str) -> bool:
+    """Whether ``code`` may run (:func:`switched_off`)."""
+    return not switched_off(code)
 
 
 def currency_codes() -> list[str]:

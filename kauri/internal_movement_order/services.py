@@ -18,7 +18,7 @@ from kauri.common.locks import lock
 from kauri.common.money import parse_amount
 from kauri.core.audit import audit
 from kauri.core.models import Currency
-from kauri.core.outbox import emit
+from kauri.core.outbox import Event, emit_all
 from kauri.core.services import currency_by_code
 from kauri.internal_movement_order import postings
 from kauri.internal_movement_order.body import movement_object, received_object
@@ -60,7 +60,7 @@ def movement_create(*, request: MovementRequest, actor: Actor) -> Order:
     found = recipient(request.addressed_by, request.addressed_to)
     if found is None or found.pk == request.user_id:
         raise KauriError("recipient_not_found")
-    return _create(request, found.pk, actor)
+    return _create(request, found, actor)
 
 
 def movement_repeat(
@@ -94,22 +94,25 @@ def movement_repeat(
         totp_code=totp_code,
     )
     # To the same account, whoever its name belongs to by now.
-    return _create(request, detail.recipient_id, actor)
+    return _create(request, detail.recipient, actor)
 
 
 @transaction.atomic
-def _create(request: MovementRequest, recipient_id: int, actor: Actor) -> Order:
+def _create(request: MovementRequest, receiver: User, actor: Actor) -> Order:
     currency = currency_by_code(request.currency)
     amount = parse_amount(request.amount, currency.scale)
     policies.require_open(OrderType.INTERNAL_MOVEMENT, currency)
-    sender, receiver = _both(request.user_id, recipient_id)
+    # The sender's row is the turnstile of their daily totals. The recipient's, which was read just before,
+    # is not locked: to receive, nothing of it is counted.
+    sender = lock(User.objects.filter(pk=request.user_id).select_related("group")).get()
     if not sender.is_active:
         raise KauriError("account_disabled")
     if not receiver.is_active:
         raise KauriError("recipient_not_found")
-    judgement = policies.judge(OrderType.INTERNAL_MOVEMENT, currency, sender, amount)
+    rows = policies.rows_for(OrderType.INTERNAL_MOVEMENT, currency, sender, receiver)
+    judgement = policies.judge(OrderType.INTERNAL_MOVEMENT, currency, sender, amount, rows)
     policies.require_code(judgement, sender, request.totp_code)
-    if policies.resolve(OrderType.INTERNAL_MOVEMENT, currency, receiver)["enabled"] is False:
+    if policies.resolve(OrderType.INTERNAL_MOVEMENT, currency, receiver, rows)["enabled"] is False:
         raise KauriError("operation_disabled", "the recipient can't receive movements")
     if request.external_id and _is_used(sender, request.external_id):
         raise KauriError("conflict", "this external_id names another movement")
@@ -125,17 +128,19 @@ def _create(request: MovementRequest, recipient_id: int, actor: Actor) -> Order:
         fee_payer=payer,
     )
     order.movement = detail
-    machine.start(order, actor=actor, body=movement_object)
+    machine.start(
+        order,
+        actor=actor,
+        body=movement_object,
+        through=[OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION if judgement.rules else OrderStatus.CLOSED],
+        also=[] if judgement.rules else [_received],
+    )
     detail.order = order
     detail.save(force_insert=True)
     if judgement.rules:
-        machine.transition(
-            order, OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION, actor=actor, body=movement_object
-        )
         approvals.request(order, rules=judgement.rules, needed=judgement.policy["approvals_needed"] or 1)
         postings.hold(order, actor=actor)
     else:
-        _close(order, actor)
         postings.move(order, actor=actor)
     return order
 
@@ -174,15 +179,6 @@ def movement_untake(*, order_id: uuid.UUID, actor: Actor) -> Order:
     approvals.untake(order, actor=actor)
     audit(actor, "movement_untake", object_type="order", object_id=order.public_id)
     return order
-
-
-def _both(sender_id: int, recipient_id: int) -> tuple[User, User]:
-    """Sender and recipient; the sender's row is the turnstile of their daily totals.
-
-    The recipient's row is read, not locked: to receive, nothing of it is counted.
-    """
-    sender = lock(User.objects.filter(pk=sender_id)).get()
-    return sender, User.objects.get(pk=recipient_id)
 
 
 def _is_used(sender: User, external_id: str) -> bool:
@@ -275,13 +271,18 @@ def _rejected(order: Order, actor: Actor, reason: str) -> None:
 def _close(order: Order, actor: Actor) -> None:
     """Done: the sender is told by the machine, the recipient here."""
     machine.transition(order, OrderStatus.CLOSED, actor=actor, body=movement_object)
-    emit(
+    emit_all([_received(order)])
+
+
+def _received(order: Order) -> Event:
+    recipient = order.movement.recipient
+    return Event(
         "internal_movement.received",
         subject_type="order",
         subject_id=order.public_id,
         payload=received_object(order),
-        owner_id=order.movement.recipient_id,
-        callback_url=order.movement.recipient.callback_url,
+        owner_id=recipient.pk,
+        callback_url=recipient.callback_url,
     )
 
 

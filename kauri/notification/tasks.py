@@ -5,9 +5,10 @@ from __future__ import annotations
 from kauri.notification import services
 
 
-def outbox_dispatch(event_id: int) -> None:
-    """Turn one event into messages."""
-    services.outbox_dispatch(event_id)
+def outbox_dispatch(*event_ids: int) -> None:
+    """Turn events into messages, in their order; those after one that fails are swept up later."""
+    for event_id in event_ids:
+        services.outbox_dispatch(event_id)
 
 
 def outbox_sweep() -> None:

@@ -25,6 +25,7 @@ from kauri.exchange_rate.selectors import USD, UsdQuote
 from kauri.order_core import policies
 from kauri.order_core.models import Order, Policy
 from kauri.order_core.policies import Facts, Resolved, Verdict
+from kauri.order_core.selectors import NOT_COUNTED
 from kauri.order_core.states import OrderType
 
 #: So many changed orders are listed one by one; all of them are counted.
@@ -174,7 +175,7 @@ class _Side:
         while past and past[0].created_at <= order.created_at - _MEMORY:
             past.popleft()
         verdict = self._verdict(policy, order, past)
-        if not verdict.code and order.status not in policies.NOT_COUNTED:
+        if not verdict.code and order.status not in NOT_COUNTED:
             past.append(order)
         return verdict
 

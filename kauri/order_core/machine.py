@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from kauri.common import clock
 from kauri.common.actor import Actor, request_id
 from kauri.common.errors import KauriError
-from kauri.core.outbox import emit
+from kauri.core.outbox import Event, emit_all
 from kauri.order_core.models import Order, Transition
 from kauri.order_core.states import FINAL, MOVES, OrderStatus, OrderType
 
@@ -16,40 +17,68 @@ from kauri.order_core.states import FINAL, MOVES, OrderStatus, OrderType
 Body = Callable[[Order], dict[str, Any]]
 
 
-def start(order: Order, *, actor: Actor, body: Body, reason: str = "") -> Order:
-    """Save a new order in status NEW with the first row of its history."""
-    order.status = OrderStatus.NEW
+def start(
+    order: Order,
+    *,
+    actor: Actor,
+    body: Body,
+    reason: str = "",
+    through: Sequence[OrderStatus] = (),
+    also: Sequence[Callable[[Order], Event]] = (),
+) -> Order:
+    """Save a new order with the first row of its history.
+
+    ``through``: moves that it makes at once, each with its row of history and its event; the order
+    itself is written once, as it stands after them. ``also`` makes further events to tell then.
+    """
+    path = [OrderStatus.NEW, *through]
+    for current, following in pairwise(path):
+        _must_be_listed(order, current, following)
+    last = path[-1]
+    finished = clock.now() if last in FINAL else None
+    order.status, order.finished_at = last, finished
     order.save(force_insert=True)
-    _record(order, "", OrderStatus.NEW, actor, reason)
-    _tell(order, body)
+    rows, events = [], []
+    for before, after in pairwise(["", *path]):
+        # Each event tells the order as it stood then.
+        order.status = status = OrderStatus(after)
+        order.finished_at = finished if status is last else None
+        rows.append(_row(order, before, status, actor, reason))
+        events.append(_event(order, body))
+    Transition.objects.bulk_create(rows)
+    emit_all([*events, *(make(order) for make in also)])
     return order
 
 
 def transition(order: Order, to: OrderStatus, *, actor: Actor, body: Body, reason: str = "") -> None:
     """Move a locked order. Raises ``wrong_state`` for a move that the table does not list."""
     current = OrderStatus(order.status)
-    if to not in MOVES.get(OrderType(order.type), {}).get(current, frozenset()):
-        raise KauriError(
-            "wrong_state", f"{order.type} {order.public_id}: {current.value} may not become {to.value}"
-        )
+    _must_be_listed(order, current, to)
     now = clock.now()
     order.status = to
     order.updated_at = now
     if to in FINAL:
         order.finished_at = now
     order.save(update_fields=["status", "updated_at", "finished_at"])
-    _record(order, current, to, actor, reason)
-    _tell(order, body)
+    _row(order, current, to, actor, reason).save(force_insert=True)
+    emit_all([_event(order, body)])
 
 
-def _record(order: Order, before: str, after: OrderStatus, actor: Actor, reason: str) -> None:
+def _must_be_listed(order: Order, current: OrderStatus, to: OrderStatus) -> None:
+    if to not in MOVES.get(OrderType(order.type), {}).get(current, frozenset()):
+        raise KauriError(
+            "wrong_state", f"{order.type} {order.public_id}: {current.value} may not become {to.value}"
+        )
+
+
+def _row(order: Order, before: str, after: OrderStatus, actor: Actor, reason: str) -> Transition:
     row = Transition(order=order, from_status=before, to_status=after, reason=reason, at=clock.now())
     row.stamp(actor, request_id.get())
-    row.save(force_insert=True)
+    return row
 
 
-def _tell(order: Order, body: Body) -> None:
-    emit(
+def _event(order: Order, body: Body) -> Event:
+    return Event(
         f"{order.type.lower()}.{order.status.lower()}",
         subject_type="order",
         subject_id=order.public_id,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Q
 
 from kauri.account.models import User
 from kauri.account.services import totp_verify
@@ -20,19 +20,11 @@ from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import CONTEXT, ZERO, plain, round_fee
 from kauri.core.models import Currency
-from kauri.core.selectors import switch_is_on
+from kauri.core.selectors import switched_off
 from kauri.exchange_rate.selectors import UsdQuote, usd_rate, usd_rates
-from kauri.order_core.models import POLICY_FIELDS, Order, Policy
-from kauri.order_core.states import OrderStatus, OrderType
-
-#: Orders that moved nothing count towards no total.
-NOT_COUNTED: Final = (
-    OrderStatus.ERROR,
-    OrderStatus.CANCELLED,
-    OrderStatus.EXPIRED,
-    OrderStatus.CANCELLED_BY_OPERATOR,
-)
-
+from kauri.order_core.models import POLICY_FIELDS, Policy
+from kauri.order_core.selectors import turnover
+from kauri.order_core.states import OrderType
 
 #: Fields that are amounts to compare with, each in the unit of the row that sets it.
 LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "totp_above", "approval_above")
@@ -138,14 +130,14 @@ class Verdict:
     needs_code: bool = False
 
 
-def rows_for(operation: OrderType, currency: Currency, user: User) -> list[Policy]:
-    """The rows that could say something of this user, operation and currency. One query."""
+def rows_for(operation: OrderType, currency: Currency, *users: User) -> list[Policy]:
+    """The rows that could say something of one of these users in this operation and currency. One query."""
     return list(
         Policy.objects.filter(
             Q(currency__isnull=True) | Q(currency=currency),
-            Q(user__isnull=True) | Q(user=user),
-            Q(group__isnull=True) | Q(group_id=user.group_id),
-            Q(account_type="") | Q(account_type=user.account_type),
+            Q(user__isnull=True) | Q(user__in=users),
+            Q(group__isnull=True) | Q(group_id__in=[user.group_id for user in users if user.group_id]),
+            account_type__in=["", *(user.account_type for user in users)],
             operation=operation,
         )
     )
@@ -161,9 +153,12 @@ def speaks_of(row: Policy, user: User, currency: Currency) -> bool:
     )
 
 
-def resolve(operation: OrderType, currency: Currency, user: User) -> Resolved:
-    """The policy of ``operation`` in ``currency`` for ``user``, field by field. One query."""
-    return resolved(operation, currency, rows_for(operation, currency, user))
+def resolve(
+    operation: OrderType, currency: Currency, user: User, rows: Iterable[Policy] | None = None
+) -> Resolved:
+    """The policy of ``operation`` in ``currency`` for ``user``, field by field, from ``rows`` or one query."""
+    found = rows_for(operation, currency, user) if rows is None else rows
+    return resolved(operation, currency, [row for row in found if speaks_of(row, user, currency)])
 
 
 def resolved(operation: OrderType, currency: Currency, rows: Iterable[Policy]) -> Resolved:
@@ -189,29 +184,38 @@ def resolved(operation: OrderType, currency: Currency, rows: Iterable[Policy]) -
 
 def require_open(operation: OrderType, currency: Currency) -> None:
     """Raise unless the operation's switch and the currency are on."""
-    if not switch_is_on(operation.value.lower()):
+    switches = operation.value.lower(), f"currency:{currency.code}"
+    off = switched_off(*switches)
+    if switches[0] in off:
         raise KauriError("operation_disabled")
-    if not currency.is_enabled or not switch_is_on(f"currency:{currency.code}"):
+    if not currency.is_enabled or switches[1] in off:
         raise KauriError("currency_disabled", currency.code)
 
 
-def judge(operation: OrderType, currency: Currency, user: User, amount: Decimal) -> Judgement:
+def judge(
+    operation: OrderType,
+    currency: Currency,
+    user: User,
+    amount: Decimal,
+    rows: Iterable[Policy] | None = None,
+) -> Judgement:
     """Compare ``amount`` with the policy; the caller holds the user's row lock (daily totals).
 
     Raises ``operation_disabled``, ``verification_required``, ``below_minimum``, ``above_maximum``,
     ``limit_exceeded``, and ``rate_unavailable`` where a limit is in dollars and nobody knows the
     rate. The result lists every limit with the figure it was compared with.
     """
-    policy = resolve(operation, currency, user)
+    policy = resolve(operation, currency, user, rows)
     now = clock.now()
     # Fail closed: a limit that can't be compared is no limit that was kept.
     quote = usd_rate(currency) if policy.needs_rate else None
+    used, count = _before(policy, user, now)
     facts = Facts(
         amount=amount,
         level=user.verification_level,
         at=now,
-        used=_used(policy, user, now),
-        count=_count(policy, user, now),
+        used=used,
+        count=count,
         quote=quote,
     )
     verdict = weigh(policy, facts)
@@ -353,38 +357,27 @@ def _unit(policy: Resolved, name: str) -> str:
     return policy.currency.code if policy.units[name] is Policy.Unit.CURRENCY else "USD"
 
 
-def _counted(policy: Resolved, user: User, now: datetime, days: int) -> QuerySet[Order]:
-    return Order.objects.filter(
-        owner=user, type=policy.operation, created_at__gt=now - timedelta(days=days)
-    ).exclude(status__in=NOT_COUNTED)
-
-
-def _count(policy: Resolved, user: User, now: datetime) -> int:
-    if policy["daily_count"] is None:
-        return 0
-    return _counted(policy, user, now, 1).filter(currency_out=policy.currency).count()
-
-
-def _used(policy: Resolved, user: User, now: datetime) -> dict[str, Decimal]:
-    """What the customer used of each daily and monthly limit before, in the limit's unit."""
+def _before(policy: Resolved, user: User, now: datetime) -> tuple[dict[str, Decimal], int]:
+    """What the customer used of each daily and monthly limit before, in its unit, and their orders of a day."""
+    spans = {name: days for name, days in DAYS.items() if policy[name] is not None}
+    if not spans and policy["daily_count"] is None:
+        return {}, 0
+    own = policy.currency.pk
+    rows = turnover(user, policy.operation, None if policy.wide else policy.currency, spans, now)
     used = {}
-    for name, days in DAYS.items():
-        if policy[name] is None:
-            continue
-        orders = _counted(policy, user, now, days)
-        if name not in policy.wide:
-            orders = orders.filter(currency_out=policy.currency)
+    for name in spans:
         sums = {
-            row["currency_out"]: row["total"]
-            for row in orders.values("currency_out").annotate(total=Sum("amount_out"))
+            row["currency_out"]: row[name]
+            for row in rows
+            if row[name] is not None and (name in policy.wide or row["currency_out"] == own)
         }
         if policy.units[name] is Policy.Unit.CURRENCY:
-            used[name] = sums.get(policy.currency.pk, ZERO)
+            used[name] = sums.get(own, ZERO)
             continue
         currencies = list(Currency.objects.filter(pk__in=sums))
         rates = usd_rates(currencies, now)
         used[name] = sum((rates.value(row, sums[row.pk]).exact for row in currencies), ZERO)
-    return used
+    return used, sum(row["orders_a_day"] for row in rows if row["currency_out"] == own)
 
 
 def _specificity(row: Policy) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from kauri.common import clock
 from kauri.common.money import ZERO
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
-from kauri.order_core.policies import NOT_COUNTED
+from kauri.order_core.selectors import NOT_COUNTED
 from kauri.order_core.states import OrderStatus, OrderType
 from kauri.withdrawal_order.models import WithdrawalDetail
 
