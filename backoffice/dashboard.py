@@ -20,16 +20,19 @@ from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
 from kauri.account.models import User
 from kauri.balance.chart import AccountKind
 from kauri.balance.models import Adjustment, LedgerAccount, SelfCheck
-from kauri.balance.selectors import Coverage, coverage
+from kauri.balance.selectors import coverage
 from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.admin import age, list_url, money, page_url
-from kauri.core.models import Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
+from kauri.core.models import Currency, Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
+from kauri.exchange_rate.models import UsdRate
+from kauri.exchange_rate.selectors import USD
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payin, Payout
+from kauri.report.selectors import DollarRow, Dollars, in_dollars
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
 
@@ -37,6 +40,7 @@ DAYS: Final = 14
 #: A schedule is late after this many of its periods (and never before a minute).
 _LATE_PERIODS: Final = 3
 _CUSTOMER_KINDS = f"{int(AccountKind.CUSTOMER_AVAILABLE)},{int(AccountKind.CUSTOMER_HELD)}"
+_DOLLAR: Final = Currency(code=USD, scale=2)
 _FUND_KINDS = f"{int(AccountKind.PROVIDER_FLOAT)},{int(AccountKind.PROVIDER_IN_TRANSIT)}"
 
 
@@ -75,9 +79,7 @@ def figures(request: HttpRequest) -> dict[str, Any]:
     can = request.user.has_perm
     return {
         "cards": _work(request),
-        "coverage": [_covered(row) for row in coverage() if row.obligations or row.funds]
-        if can("balance.view_ledgeraccount")
-        else None,
+        "coverage": _coverage(request) if can("balance.view_ledgeraccount") else None,
         "providers": _providers() if can("core.view_provider") else [],
         "checks": _checks() if can("balance.view_selfcheck") else [],
         "workers": [*_heartbeats(), *_schedules(), *_queues()] if can("core.view_heartbeat") else [],
@@ -168,18 +170,46 @@ def _approvals(request: HttpRequest) -> Card:
     )
 
 
-def _covered(row: Coverage) -> dict[str, Any]:
+def _coverage(request: HttpRequest) -> dict[str, Any]:
+    """Each currency that is owed or held, with its worth in US dollars, and the sum of what has a rate."""
+    found = in_dollars(coverage())
+    return {
+        "rows": [_covered(row) for row in found.rows],
+        "obligations": money(found.obligations, _DOLLAR),
+        "funds": money(found.funds, _DOLLAR),
+        "left_out": found.left_out(),
+        "rates": _rates(found),
+        "rates_url": list_url(UsdRate) if request.user.has_perm("exchange_rate.view_usdrate") else "",
+    }
+
+
+def _covered(found: DollarRow) -> dict[str, Any]:
+    row = found.coverage
     ratio = row.ratio
     accounts = {"currency__id__exact": row.currency.pk}
     return {
         "code": row.currency.code,
         "obligations": money(row.obligations, row.currency),
+        "obligations_usd": money(found.obligations, _DOLLAR),
         "obligations_url": list_url(LedgerAccount, kind__in=_CUSTOMER_KINDS, **accounts),
         "funds": money(row.funds, row.currency),
+        "funds_usd": money(found.funds, _DOLLAR),
         "funds_url": list_url(LedgerAccount, kind__in=_FUND_KINDS, **accounts),
+        "has_rate": found.quote is not None,
         "ratio": f"{ratio * 100:.1f} %" if ratio is not None else "",
         "tone": "" if ratio is None else "good" if ratio >= 1 else "bad",
     }
+
+
+def _rates(found: Dollars) -> str:
+    """Who says what the currencies are worth, and since when: of each source, its oldest rate."""
+    oldest: dict[str, datetime] = {}
+    for row in found.rows:
+        if row.quote is not None and row.quote.currency != USD:
+            moment = row.quote.quoted_at
+            oldest[row.quote.source] = min(oldest.get(row.quote.source, moment), moment)
+    said = "; ".join(f"{source}, {age(moment)}" for source, moment in oldest.items())
+    return str(_("rates: %(sources)s")) % {"sources": said} if said else ""
 
 
 def _providers() -> list[Line]:

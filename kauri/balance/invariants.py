@@ -155,7 +155,7 @@ def broken(laws: dict[str, str], window: tuple[datetime, datetime] | None = None
     findings = []
     with connection.cursor() as cursor:
         for law, query in laws.items():
-            cursor.execute(f"{query} limit {EVIDENCE}", _params(window))
+            cursor.execute(f"select * from ({query}) evidence order by 1 limit {EVIDENCE}", _params(window))
             rows = cursor.fetchall()
             if rows:
                 findings.append({"law": law, "evidence": [[str(value) for value in row] for row in rows]})

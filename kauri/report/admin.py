@@ -39,6 +39,7 @@ from kauri.common.admin import (
 )
 from kauri.common.errors import LANGUAGES, KauriError
 from kauri.core.admin import PeriodFilter
+from kauri.report.definition import CUSTOMER, SINCE
 from kauri.report.definitions import DEFINITIONS
 from kauri.report.models import ReportRun
 from kauri.report.services import report_open, report_request
@@ -53,7 +54,7 @@ def _definitions() -> list[tuple[str, Any]]:
 
 
 class RequestForm(BaseDialogForm):
-    """Which report, in what form, as of when."""
+    """Which report, in what form, as of when; of whom and since when, where the report asks that."""
 
     definition = forms.ChoiceField(label=_("Report"), choices=_definitions, widget=UnfoldAdminSelectWidget)
     file_format = forms.ChoiceField(
@@ -66,10 +67,33 @@ class RequestForm(BaseDialogForm):
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
     )
 
+    customer = forms.CharField(
+        label=_("Customer (e-mail or account number)"),
+        required=False,
+        max_length=254,
+        help_text=_("Only for a report of one customer."),
+        widget=UnfoldAdminTextInputWidget,
+    )
+    since = forms.DateTimeField(
+        label=_("From (UTC)"),
+        required=False,
+        help_text=_("Only for a report of a period, which ends at “As of”."),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
+    )
+
     def moment(self) -> datetime:
         """The moment asked for: what is typed is UTC."""
         given: datetime | None = self.cleaned_data["as_of"]
         return clock.now() if given is None else given.replace(tzinfo=UTC)
+
+    def parameters(self) -> dict[str, str]:
+        """What was filled in besides; the service knows whether the report takes it."""
+        since: datetime | None = self.cleaned_data["since"]
+        given = {
+            CUSTOMER.name: self.cleaned_data["customer"],
+            SINCE.name: "" if since is None else since.replace(tzinfo=UTC).isoformat(),
+        }
+        return {name: text for name, text in given.items() if text}
 
 
 @admin.register(ReportRun)
@@ -101,6 +125,7 @@ class ReportRunAdmin(ReadOnlyAdmin):
                     "title",
                     "format",
                     "moment",
+                    "parameters_shown",
                     "language",
                     "state_label",
                     "progress_bar",
@@ -119,6 +144,7 @@ class ReportRunAdmin(ReadOnlyAdmin):
     moment = when_column("as_of", _("as of"))
     made = when_column("finished_at", _("made"))
     state_label = label_column("state", _("state"), STATE_TONES)
+    parameters_shown = raw_column("parameters", _("parameters"))
     totals_shown = raw_column("totals", _("totals"))
 
     def get_urls(self) -> list[URLPattern]:
@@ -131,7 +157,9 @@ class ReportRunAdmin(ReadOnlyAdmin):
     @display(description=_("report"), ordering="definition")
     def title(self, obj: ReportRun) -> Any:
         known = DEFINITIONS.get(obj.definition)
-        return known.title if known is not None else obj.definition
+        name = known.title if known is not None else obj.definition
+        customer = obj.parameters.get(CUSTOMER.name)
+        return f"{name}: {customer}" if customer else name
 
     @display(description=_("done, %"))
     def progress_bar(self, obj: ReportRun) -> SafeString:
@@ -189,6 +217,7 @@ class ReportRunAdmin(ReadOnlyAdmin):
                 language=language if language in LANGUAGES else "en",
                 user=request.user,
                 actor=actor_of(request),
+                parameters=form.parameters(),
             ),
             _("The report is being made."),
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.utils.functional import Promise
+
+from kauri.common.errors import KauriError
+from kauri.report.selectors import customer_named
 
 Cell = str | int | Decimal | datetime | None
 
@@ -40,9 +43,43 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """What some reports are asked besides their moment: its name among a run's parameters, its reader.
+
+    ``read`` turns what was asked into what the report needs, or raises ``validation_error``.
+    """
+
+    name: str
+    read: Callable[[str], Any]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise KauriError("validation_error", fields={"from": "a moment with its time zone"})
+
+
+CUSTOMER: Final = Parameter("customer", customer_named)
+#: Where the period begins that ends at the report's own moment.
+SINCE: Final = Parameter("from", _moment)
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
-    """One report: its code, its name, and the function that reads the figures."""
+    """One report: its code, its name, the function that reads the figures, and what that is asked.
+
+    ``make`` gets the moment, then the parameters as read, in the order of ``parameters``.
+    """
 
     code: str
     title: str | Promise
-    make: Callable[[datetime], Content]
+    make: Callable[..., Content]
+    parameters: tuple[Parameter, ...] = ()
+
+    def content(self, as_of: datetime, kept: Mapping[str, str]) -> Content:
+        """The report of a run with these parameters."""
+        return self.make(as_of, *(parameter.read(kept[parameter.name]) for parameter in self.parameters))

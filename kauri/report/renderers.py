@@ -16,11 +16,13 @@ from kauri.report.definition import Cell, Content
 
 #: A PDF costs about 6 ms and 0.1 MB a row: longer reports are Excel.
 MAX_PDF_ROWS = 2_000
+#: What a sheet of Excel has, less the four lines of the head. The library drops what is beyond.
+MAX_SHEET_ROWS = 1_048_576 - 4
 FONT = Path("static") / "fonts" / "DejaVuSans.ttf"
 
 
 class TooLong(Exception):
-    """More rows than a PDF takes."""
+    """More rows than the format takes."""
 
 
 def to_pdf(content: Content) -> bytes:
@@ -58,6 +60,8 @@ def to_xlsx(content: Content) -> bytes:
     """
     from xlsxwriter import Workbook  # noqa: PLC0415 - only the report worker needs it
 
+    if any(len(table.rows) > MAX_SHEET_ROWS for table in content.tables):
+        raise TooLong(f"more than {MAX_SHEET_ROWS} rows in a table: ask for less")
     out = io.BytesIO()
     book = Workbook(out, {"constant_memory": True, "in_memory": False, "strings_to_formulas": False})
     head = book.add_format({"bold": True, "bottom": 1})

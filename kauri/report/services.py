@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -23,30 +24,48 @@ from kauri.common.locks import claim, lock
 from kauri.common.tasks import enqueue
 from kauri.core.audit import audit
 from kauri.report import renderers
+from kauri.report.definition import SINCE, Definition
 from kauri.report.definitions import DEFINITIONS
 from kauri.report.models import ReportDownload, ReportRun
 
 TASK: Final = "kauri.report.tasks.report_make"
 LEASE: Final = timedelta(minutes=10)
 MAX_ATTEMPTS: Final = 3
+_SECOND: Final = timedelta(seconds=1)
 
 
 @transaction.atomic
 def report_request(
-    *, definition: str, file_format: str, as_of: datetime, language: str, user: User, actor: Actor
+    *,
+    definition: str,
+    file_format: str,
+    as_of: datetime,
+    language: str,
+    user: User,
+    actor: Actor,
+    parameters: Mapping[str, str] | None = None,
 ) -> ReportRun:
-    """Ask for a report as of a past or the present moment; a worker makes it."""
+    """Ask for a report as of a past or the present moment; a worker makes it.
+
+    ``parameters``: those that the definition names, all of them and no other.
+    """
     require_permission(actor, "report.request_report")
     if definition not in DEFINITIONS:
         raise KauriError("validation_error", fields={"definition": "unknown report"})
     if file_format not in ReportRun.Format.values:
         raise KauriError("validation_error", fields={"format": "pdf or xlsx"})
     now = clock.now()
-    if as_of.tzinfo is None or as_of > now + timedelta(seconds=1):
+    if as_of.tzinfo is None or as_of > now + _SECOND:
         raise KauriError("validation_error", fields={"as_of": "a past moment with its time zone"})
     as_of = known(min(as_of, now))
+    kept = _parameters(DEFINITIONS[definition], parameters or {}, as_of)
     run = ReportRun.objects.create(
-        definition=definition, format=file_format, as_of=as_of, language=language, requested_by=user
+        definition=definition,
+        parameters=kept,
+        format=file_format,
+        as_of=as_of,
+        language=language,
+        requested_by=user,
     )
     audit(
         actor,
@@ -54,10 +73,37 @@ def report_request(
         object_type="report",
         object_id=run.public_id,
         label=definition,
-        after={"format": file_format, "as_of": as_of.isoformat()},
+        after={"format": file_format, "as_of": as_of.isoformat(), **kept},
     )
     enqueue(TASK, run.pk)
     return run
+
+
+def _parameters(definition: Definition, given: Mapping[str, str], as_of: datetime) -> dict[str, str]:
+    """What is kept of ``given``. Raises ``validation_error`` with each fault, ``moment_unknown``."""
+    taken = {parameter.name: parameter for parameter in definition.parameters}
+    faults = {name: "this report does not take it" for name in given if name not in taken}
+    kept: dict[str, str] = {}
+    for name, parameter in taken.items():
+        kept[name] = given.get(name, "").strip()
+        if not kept[name]:
+            faults[name] = "required"
+            continue
+        try:
+            parameter.read(kept[name])
+        except KauriError as error:
+            faults.update(error.fields)
+    if SINCE.name in kept and SINCE.name not in faults:
+        since: datetime = SINCE.read(kept[SINCE.name])
+        kept[SINCE.name] = since.isoformat()
+        if since > as_of:
+            faults[SINCE.name] = "after the period's end"
+    if faults:
+        raise KauriError("validation_error", fields=faults)
+    if SINCE.name in kept:
+        # People ask in whole seconds: the second in which the books begin counts as known.
+        known(min(SINCE.read(kept[SINCE.name]) + _SECOND, as_of))
+    return kept
 
 
 def report_make(run_id: int) -> None:
@@ -73,7 +119,7 @@ def report_make(run_id: int) -> None:
                 if not connection.savepoint_ids:
                     with connection.cursor() as cursor:
                         cursor.execute("set transaction isolation level repeatable read, read only")
-                content = definition.make(run.as_of)
+                content = definition.content(run.as_of, run.parameters)
             _progress(run, 40)
             data = (
                 renderers.to_pdf(content)

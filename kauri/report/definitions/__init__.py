@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from kauri.report.definition import Definition
-from kauri.report.definitions import balances_and_obligations
+from kauri.report.definitions import balances_and_obligations, customer_statement, trial_balance
 
 DEFINITIONS: Final[dict[str, Definition]] = {
-    definition.code: definition for definition in (balances_and_obligations.DEFINITION,)
+    definition.code: definition
+    for definition in (
+        balances_and_obligations.DEFINITION,
+        trial_balance.DEFINITION,
+        customer_statement.DEFINITION,
+    )
 }

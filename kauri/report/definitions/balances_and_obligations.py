@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from kauri.balance import selectors
 from kauri.balance.chart import CHART
 from kauri.common.money import plain
-from kauri.report.definition import Column, Content, Definition, Table
+from kauri.exchange_rate.selectors import USD
+from kauri.report.definition import Cell, Column, Content, Definition, Table
+from kauri.report.selectors import DollarRow, Dollars, in_dollars
 
 
 def make(as_of: datetime) -> Content:
@@ -18,6 +21,7 @@ def make(as_of: datetime) -> Content:
     coverage = selectors.coverage(as_of)
     trial = [total for total in selectors.trial_balance(as_of) if total.amount != 0]
     floats = selectors.provider_floats(as_of)
+    dollars = in_dollars(coverage, as_of)
     proof: dict[str, Decimal] = {}
     for total in trial:
         signed = total.amount * CHART[total.kind].normal
@@ -50,6 +54,7 @@ def make(as_of: datetime) -> Content:
                     for row in coverage
                 ],
             ),
+            _in_dollars(dollars),
             Table(
                 title=_("Float by provider"),
                 columns=(Column(_("Provider")), Column(_("Currency")), Column(_("Float"), is_amount=True)),
@@ -73,8 +78,49 @@ def make(as_of: datetime) -> Content:
             "obligations": {row.currency.code: plain(row.obligations) for row in coverage},
             "funds": {row.currency.code: plain(row.funds) for row in coverage},
             "proof": {code: plain(value) for code, value in proof.items()},
+            "usd": _usd_totals(dollars),
         },
     )
+
+
+def _in_dollars(dollars: Dollars) -> Table:
+    rows = [_dollar_row(row) for row in dollars.rows]
+    if rows:
+        rows.append((str(_("Total")), dollars.obligations, dollars.funds, "", dollars.left_out(), ""))
+    return Table(
+        title=_("In US dollars"),
+        columns=(
+            Column(_("Currency")),
+            Column(_("Obligations in USD"), is_amount=True),
+            Column(_("Funds in USD"), is_amount=True),
+            Column(_("US dollars for one"), is_amount=True),
+            Column(_("Source of the rate")),
+            Column(_("Quoted at")),
+        ),
+        rows=rows,
+        empty=_("Nothing is owed and nothing is held yet."),
+    )
+
+
+def _dollar_row(row: DollarRow) -> tuple[Cell, ...]:
+    code, quote = row.coverage.currency.code, row.quote
+    if quote is None:
+        return (code, None, None, None, str(_("no fresh rate")), None)
+    if code == USD:
+        return (code, row.obligations, row.funds, "1", str(_("by definition")), None)
+    return (code, row.obligations, row.funds, plain(quote.price), quote.source, quote.quoted_at)
+
+
+def _usd_totals(dollars: Dollars) -> dict[str, Any]:
+    def said(amount: Decimal | None) -> str | None:
+        return None if amount is None else plain(amount)
+
+    return {
+        "obligations": said(dollars.obligations),
+        "funds": said(dollars.funds),
+        "missing": [row.coverage.currency.code for row in dollars.rows if row.quote is None],
+        "rates": {row.coverage.currency.code: row.quote.as_json() for row in dollars.rows if row.quote},
+    }
 
 
 DEFINITION = Definition(code="balances_and_obligations", title=_("Balances and obligations"), make=make)
