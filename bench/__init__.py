@@ -9,7 +9,7 @@ import os
 
 import django
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
+os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
 # The rate limit is counted in every request as always, only never reached.
 os.environ.setdefault("KAURI_API_RATE_PER_MINUTE", "100000000")
 django.setup()

@@ -38,7 +38,7 @@ def main(names: list[str]) -> int:
         for group in chosen:
             if group.filled and "filled" not in built.notes:
                 say(f"preloading {fill.ENTRIES:,} entries ...")
-                built.notes["filled"] = fill.fill()
+                built.notes["filled"] = fill.fill(built)
             say(f"{group.name} ...")
             for row in group.make(built):
                 say(line(row))

@@ -1,4 +1,4 @@
-"""The things that clients do over and over: postings of ours, the limit, the twins."""
+"""The things that clients do over and over: postings of ours, the limit, the peers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from bench import orm
 from bench.clients import OurClients, PgBench, Work
 from bench.house import CUSTOMERS, House
+from bench.measure import Case
+from bench.settings import HAS_PEERS
 from kauri.balance import ledger
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
@@ -24,11 +26,15 @@ LIMIT_SCRIPT = f"""
 \\set b (:a + random(0, {CUSTOMERS} - 2)) % {CUSTOMERS} + 1
 select bench.move(gen_random_uuid(), :a, :b, 1.00)
 """
+HOT_LIMIT_SCRIPT = f"""
+\\set a random(2, {CUSTOMERS})
+select bench.move(gen_random_uuid(), :a, 1, 1.00)
+"""
 
 
-def limit() -> PgBench:
+def limit(script: str = LIMIT_SCRIPT) -> PgBench:
     """The least honest work of one transfer, by pgbench."""
-    return PgBench(LIMIT_SCRIPT, "select last_value from bench.transfer_id_seq")
+    return PgBench(script, "select last_value from bench.transfer_id_seq")
 
 
 def ours(work: Work, meanwhile: Work | None = None) -> OurClients:
@@ -66,10 +72,47 @@ def inside_atomic(work: Work) -> Work:
     return wrapped
 
 
-def orm_post() -> None:
-    """The plain ORM twin's transfer between two random accounts."""
-    source, target = random.sample(range(1, CUSTOMERS + 1), 2)
+Move = Callable[[int, int], object]
+
+
+def orm_move(source: int, target: int) -> None:
+    """The plain ORM twin's transfer."""
     orm.move(uuid.uuid4(), source, target, ONE)
+
+
+def pgledger_move(source: int, target: int) -> None:
+    """The pgledger-like function, called as ours is."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select bench.pl_move(%s::text, %s::text, %s::numeric)",
+            [f"account_{source:032d}", f"account_{target:032d}", ONE],
+        )
+        cursor.fetchone()
+
+
+def hordak_move(source: int, target: int) -> None:
+    """django-hordak's transfer, with lock and check."""
+    from bench import hordak  # noqa: PLC0415 - it may not be installed
+
+    hordak.move(source, target, ONE)
+
+
+def peers(house: House, *, is_hot: bool) -> dict[str, Case]:
+    """Each peer's transfer between random customers, or from a random one to the one that everybody pays."""
+    moves: dict[str, Move] = {"plain ORM": orm_move, "pgledger-like SQL": pgledger_move}
+    if HAS_PEERS:
+        moves["django-hordak"] = hordak_move
+
+    def work(move: Move) -> Work:
+        def wrapped() -> None:
+            if is_hot:
+                move(random.choice(house.customers[1:]), house.customers[0])
+            else:
+                move(*house.two())
+
+        return wrapped
+
+    return {name: ours(work(move)) for name, move in moves.items()}
 
 
 def into(target: Callable[[Decimal], Leg], house: House) -> Work:

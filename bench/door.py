@@ -10,6 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
@@ -47,7 +48,13 @@ class Door:
             **(_signed(method, path, query, body, key) if key else {}),
         }
         status: list[str] = []
-        response = self.application(environ, lambda line, headers, exc_info=None: status.append(line))
+
+        def begin(line: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+            del headers, exc_info
+            status.append(line)
+            return io.BytesIO().write
+
+        response = self.application(environ, begin)
         content = b"".join(response)
         response.close()
         if not status[0].startswith("200"):
@@ -77,7 +84,7 @@ class Overheard:
 
     def __exit__(self, *args: object) -> None:
         connection.connection.pgconn.untrace()
-        self.wrapper.__exit__(*args)
+        self.wrapper.__exit__(None, None, None)
         self.file.seek(0)
         messages = [line.rstrip(b"\n").split(b"\t") for line in self.file]
         self.file.close()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import batched
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
 from backoffice import defaults
+from bench.settings import HAS_PEERS
 from kauri.account.models import ApiKey, CustomerGroup, User
 from kauri.balance import ledger
 from kauri.balance.chart import AccountKind, TransferKind
@@ -27,7 +31,7 @@ CUSTOMERS = 10_000
 KEYS = 300
 FUNDS = Decimal(1_000_000)
 LEGS = 49
-SCHEMA = Path(__file__).with_name("schema.sql")
+FOLDER = Path(__file__).parent
 
 
 @dataclass
@@ -47,42 +51,61 @@ class House:
 
 
 def build() -> House:
-    """Migrate an empty database and fill it. Refuses one with anything in it, unless its name ends in _bench."""
+    """Migrate an empty database and fill it. Refuses one with anything in it, unless its name ends in _bench.
+
+    From then on every connection has the application's rights, as in a real house; see :func:`as_owner`.
+    """
     _make_room()
     call_command("migrate", verbosity=0, interactive=False)
     defaults.load()
     sandbox = Provider.objects.get(code="sandbox")
     sandbox.is_enabled = True
     sandbox.save()
-    group = CustomerGroup.objects.get(code="default")
-    now = clock.now()
-    people = [
-        User(
-            email=f"customer{number}@example.com",
-            password="!",
-            verification_level=1,
-            email_verified_at=now,
-            group=group,
-        )
-        for number in range(CUSTOMERS)
-    ]
-    users = User.objects.bulk_create(people, batch_size=1000)
+    users = _customers()
     house = House(
         currency=Currency.objects.get(code="UAH"),
         sandbox=sandbox,
         customers=[user.pk for user in users],
         keys=_keys(users[:KEYS]),
     )
-    _fund(house)
+    fund(house)
     with connection.cursor() as cursor:
-        cursor.execute(SCHEMA.read_text())
-        for table in ("account", "orm_account"):
-            cursor.execute(
-                f"insert into bench.{table} (balance) select %s from generate_series(1, %s)",
-                [FUNDS, CUSTOMERS],
-            )
+        cursor.execute((FOLDER / "schema.sql").read_text())
+        cursor.execute("select bench.open(%s::bigint[], %s)", [house.customers, FUNDS])
+        if HAS_PEERS:
+            cursor.execute((FOLDER / "peers.sql").read_text())
+            cursor.execute("select bench.open_peers(%s::bigint[], %s)", [house.customers, FUNDS])
+        cursor.execute(f"grant usage on schema bench to {_role()}")
+        for what in ("tables", "sequences", "functions"):
+            cursor.execute(f"grant all on all {what} in schema bench to {_role()}")
         cursor.execute("vacuum analyze")
+    connection.settings_dict["OPTIONS"]["options"] += f" -c role={_role()}"
+    connection.close()
     return house
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """The schema's owner for a while: for what no program of the product does."""
+    with connection.cursor() as cursor:
+        cursor.execute("set role none")
+        try:
+            yield
+        finally:
+            cursor.execute(f"set role {_role()}")
+
+
+@transaction.atomic
+def fund(house: House) -> None:
+    """Everybody's opening money, through the ledger."""
+    for number, some in enumerate(batched(house.customers, LEGS)):
+        legs = [Leg(AccountKind.CUSTOMER_AVAILABLE, house.currency, FUNDS, customer_id=pk) for pk in some]
+        legs.append(Leg(AccountKind.CAPITAL, house.currency, -FUNDS * len(some)))
+        ledger.post(ledger_key("bench", number), TransferKind.OPENING, legs, actor=SYSTEM)
+
+
+def _role() -> str:
+    return str(settings.KAURI.database_role)
 
 
 def _make_room() -> None:
@@ -96,6 +119,22 @@ def _make_room() -> None:
             sys.exit(
                 f"The database {name!r} is not empty: measure in one of its own, whose name ends in _bench."
             )
+
+
+def _customers() -> list[User]:
+    group = CustomerGroup.objects.get(code="default")
+    now = clock.now()
+    people = [
+        User(
+            email=f"customer{number}@example.com",
+            password="!",
+            verification_level=1,
+            email_verified_at=now,
+            group=group,
+        )
+        for number in range(CUSTOMERS)
+    ]
+    return User.objects.bulk_create(people, batch_size=1000)
 
 
 def _keys(users: list[User]) -> list[tuple[str, str]]:
@@ -115,12 +154,3 @@ def _keys(users: list[User]) -> list[tuple[str, str]]:
     ]
     ApiKey.objects.bulk_create(keys)
     return [(key.key, key.secret) for key in keys]
-
-
-@transaction.atomic
-def _fund(house: House) -> None:
-    """Everybody's opening money, through the ledger."""
-    for number, some in enumerate(batched(house.customers, LEGS)):
-        legs = [Leg(AccountKind.CUSTOMER_AVAILABLE, house.currency, FUNDS, customer_id=pk) for pk in some]
-        legs.append(Leg(AccountKind.CAPITAL, house.currency, -FUNDS * len(some)))
-        ledger.post(ledger_key("bench", number), TransferKind.OPENING, legs, actor=SYSTEM)

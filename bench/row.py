@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.house import House
+    from bench.measure import Result
 
 
 @dataclass
@@ -60,6 +61,20 @@ class Row:
         }
 
 
+def rate(name: str, result: Result, ours: str, peer: str, least: float | None = None) -> Row:
+    """Operations a second of two cases that were measured together."""
+    other = {"ours_range": result.spread(ours), "peer_range": result.spread(peer)}
+    ratio = result.rate_ratio(ours, peer)
+    return Row(name, "per second", result.rate(ours), result.rate(peer), ratio, least=least, other=other)
+
+
+def cpu(name: str, result: Result, ours: str, peer: str, most: float | None = None) -> Row:
+    """CPU time per operation of two cases that were measured together."""
+    other = {"ours_server": _whole(result.server(ours)), "peer_server": _whole(result.server(peer))}
+    ratio = result.cpu_ratio(ours, peer)
+    return Row(name, "CPU µs each", result.cpu(ours), result.cpu(peer), ratio, most=most, other=other)
+
+
 Maker = Callable[["House"], Iterable[Row]]
 
 
@@ -88,3 +103,7 @@ def rows(*, filled: bool = False) -> Callable[[Maker], Maker]:
 def _short(value: float | None) -> float | None:
     """Four digits are more than a shared machine can tell."""
     return None if value is None else float(f"{value:.4g}")
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

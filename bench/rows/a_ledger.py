@@ -1,4 +1,4 @@
-"""The ledger alone: against the limit, against plain ORM, with hot accounts, with holds."""
+"""The ledger alone: against the limit and the peers, with hot accounts, with holds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from decimal import Decimal
 
 from bench import cases
 from bench.cases import ONE
+from bench.clients import Work
 from bench.house import House
-from bench.measure import Result, interleaved
-from bench.row import Row, rows
+from bench.measure import interleaved
+from bench.row import Row, cpu, rate, rows
 from kauri.balance import ledger
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
@@ -19,7 +20,7 @@ from kauri.common.actor import SYSTEM
 #: Client processes -> least share of the limit's transfers a second.
 SHARE = {1: 0.65, 4: None, 8: 0.55}
 CPU = 2.2
-OVER_ORM = 8
+OVER = {"plain ORM": 8, "pgledger-like SQL": 1.6, "django-hordak": 8}
 
 
 @rows()
@@ -27,29 +28,49 @@ def post(house: House) -> Iterator[Row]:
     """One transfer between two random customers, in autocommit."""
     work = cases.random_post(house)
     for processes, share in SHARE.items():
+        peers = cases.peers(house, is_hot=False)
         result = interleaved(
             {
                 "limit": cases.limit(),
                 "ours": cases.ours(work),
                 "atomic": cases.ours(cases.inside_atomic(work)),
-                "orm": cases.ours(cases.orm_post),
+                **peers,
             },
             processes,
         )
-        clients = f"{processes} client{'s' if processes > 1 else ''}"
+        clients = _clients(processes)
         if processes == 4:
             house.notes["cpu of a post over the limit's"] = result.cpu_ratio("ours", "limit")
-        yield _rate(f"post / limit, {clients}", result, "ours", "limit", least=share)
-        yield _cpu(f"CPU of a post / limit, {clients}", result, "ours", "limit", most=CPU)
-        yield _rate(f"post / plain ORM, {clients}", result, "ours", "orm", least=OVER_ORM)
-        yield _cpu(f"CPU of a post / plain ORM, {clients}", result, "ours", "orm")
-        yield _rate(f"post inside an extra atomic() / limit, {clients}", result, "atomic", "limit")
+        yield rate(f"post / limit, {clients}", result, "ours", "limit", least=share)
+        yield cpu(f"CPU of a post / limit, {clients}", result, "ours", "limit", most=CPU)
+        for peer in peers:
+            yield rate(f"post / {peer}, {clients}", result, "ours", peer, least=OVER[peer])
+            yield cpu(f"CPU of a post / {peer}, {clients}", result, "ours", peer)
+        yield rate(f"post inside an extra atomic() / limit, {clients}", result, "atomic", "limit")
 
 
 @rows()
 def hot(house: House) -> Iterator[Row]:
-    """Accounts of the house that everybody posts to, with the roller at work."""
+    """From random customers to one account of the house; the peers', having no queue, to one like all others."""
+    queued = cases.into(lambda amount: cases.owned(house, AccountKind.FEE_INCOME, amount), house)
+    for processes in SHARE:
+        peers = cases.peers(house, is_hot=True)
+        result = interleaved(
+            {
+                "limit": cases.limit(cases.HOT_LIMIT_SCRIPT),
+                "ours": cases.ours(queued, meanwhile=ledger.roll),
+                **peers,
+            },
+            processes,
+        )
+        for peer in ("limit", *peers):
+            name = f"hot account: post / {peer}, {_clients(processes)}"
+            yield rate(name, result, "ours", peer)
+            yield cpu(f"CPU: {name}", result, "ours", peer)
+    yield from _four_legs(house, queued)
 
+
+def _four_legs(house: House, queued: Work) -> Iterator[Row]:
     def four_legs() -> None:
         source, target = house.two()
         cases.post(
@@ -61,7 +82,6 @@ def hot(house: House) -> Iterator[Row]:
             ]
         )
 
-    queued = cases.into(lambda amount: cases.owned(house, AccountKind.FEE_INCOME, amount), house)
     inline = cases.into(lambda amount: cases.available(house, house.customers[0], amount), house)
     result = interleaved(
         {
@@ -73,9 +93,12 @@ def hot(house: House) -> Iterator[Row]:
         8,
     )
     name = "4 legs, two of them hot / 2 random legs, 8 clients"
-    yield _rate(name, result, "four legs", "two legs", least=0.7)
-    yield _cpu(f"CPU: {name}", result, "four legs", "two legs")
-    yield _rate("hot account by the queue / inline, 8 clients", result, "queued", "inline", least=2)
+    yield rate(name, result, "four legs", "two legs", least=0.7)
+    yield cpu(f"CPU: {name}", result, "four legs", "two legs")
+    yield rate(
+        "4 legs, two of them hot / inline hot balance, 8 clients", result, "four legs", "inline", least=2
+    )
+    yield rate("hot account by the queue / inline, 8 clients", result, "queued", "inline", least=2)
 
 
 @rows()
@@ -129,21 +152,9 @@ def holds(house: House) -> Iterator[Row]:
         4,
     )
     for name in ("capture", "release"):
-        yield _rate(f"hold, then {name} / two posts, 4 clients", result, name, "two posts", least=0.45)
-        yield _cpu(f"CPU: hold, then {name} / two posts, 4 clients", result, name, "two posts")
+        yield rate(f"hold, then {name} / two posts, 4 clients", result, name, "two posts", least=0.45)
+        yield cpu(f"CPU: hold, then {name} / two posts, 4 clients", result, name, "two posts")
 
 
-def _rate(name: str, result: Result, ours: str, peer: str, least: float | None = None) -> Row:
-    other = {"ours_range": result.spread(ours), "peer_range": result.spread(peer)}
-    ratio = result.rate_ratio(ours, peer)
-    return Row(name, "per second", result.rate(ours), result.rate(peer), ratio, least=least, other=other)
-
-
-def _cpu(name: str, result: Result, ours: str, peer: str, most: float | None = None) -> Row:
-    other = {"ours_server": _whole(result.server(ours)), "peer_server": _whole(result.server(peer))}
-    ratio = result.cpu_ratio(ours, peer)
-    return Row(name, "CPU µs each", result.cpu(ours), result.cpu(peer), ratio, most=most, other=other)
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
+def _clients(processes: int) -> str:
+    return f"{processes} client{'s' if processes > 1 else ''}"
