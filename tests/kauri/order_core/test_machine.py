@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -13,34 +14,72 @@ from kauri.account.models import User
 from kauri.common.actor import SYSTEM
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency, OutboxEvent
+from kauri.core.outbox import Event
 from kauri.order_core import machine
 from kauri.order_core.models import Order, Transition
 from kauri.order_core.states import FINAL, MOVES, OrderStatus, OrderType
-from tests.moves import as_owner
+from tests.moves import as_owner, queued
 
 
 def body(order: Order) -> dict[str, str]:
     return {"status": order.status}
 
 
+def unsaved(kind: OrderType, owner: User) -> Order:
+    uah = Currency.objects.get(code="UAH")
+    return Order(
+        type=kind,
+        owner=owner,
+        currency_in=uah,
+        amount_in=Decimal(2),
+        currency_out=uah,
+        amount_out=Decimal(1),
+        fee=Decimal(1),
+        fee_currency=uah,
+        source=Order.Source.API,
+    )
+
+
 @pytest.fixture
 def order(customer: Callable[..., User]) -> Callable[[OrderType], Order]:
     def make(kind: OrderType) -> Order:
-        uah = Currency.objects.get(code="UAH")
-        row = Order(
-            type=kind,
-            owner=customer(),
-            currency_in=uah,
-            amount_in=Decimal(2),
-            currency_out=uah,
-            amount_out=Decimal(1),
-            fee=Decimal(1),
-            fee_currency=uah,
-            source=Order.Source.API,
-        )
-        return machine.start(row, actor=SYSTEM, body=body)
+        return machine.start(unsaved(kind, customer()), actor=SYSTEM, body=body)
 
     return make
+
+
+def test_an_order_may_go_on_at_once_and_each_step_is_history_and_told(customer: Callable[..., User]) -> None:
+    row = unsaved(OrderType.INTERNAL_MOVEMENT, customer())
+    also = Event("gift.arrived", "order", row.public_id, {"to": "you"})
+    machine.start(
+        row,
+        actor=SYSTEM,
+        body=lambda order: {"status": order.status, "finished": order.finished_at is not None},
+        through=[OrderStatus.CLOSED],
+        also=[lambda order: also],
+    )
+    moves = list(row.transitions.order_by("id").values_list("from_status", "to_status"))
+    assert moves == [("", "NEW"), ("NEW", "CLOSED")]
+    told = [(event.kind, json.loads(event.body)) for event in OutboxEvent.objects.order_by("id")]
+    assert told == [
+        ("internal_movement.new", {"status": "NEW", "finished": False}),
+        ("internal_movement.closed", {"status": "CLOSED", "finished": True}),
+        ("gift.arrived", {"to": "you"}),
+    ]
+    row.refresh_from_db()
+    assert (row.status, row.finished_at is None) == ("CLOSED", False)
+    [task] = queued("kauri.notification.tasks.outbox_dispatch")
+    assert list(task) == list(OutboxEvent.objects.order_by("id").values_list("pk", flat=True))
+
+
+def test_an_unlisted_way_on_leaves_nothing(customer: Callable[..., User]) -> None:
+    owner = customer()
+    with pytest.raises(KauriError) as caught, transaction.atomic():
+        machine.start(
+            unsaved(OrderType.WITHDRAWAL, owner), actor=SYSTEM, body=body, through=[OrderStatus.CLOSED]
+        )
+    assert caught.value.code == "wrong_state"
+    assert (Order.objects.count(), Transition.objects.count(), OutboxEvent.objects.count()) == (0, 0, 0)
 
 
 def put(order: Order, status: OrderStatus) -> None:

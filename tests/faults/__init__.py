@@ -1,0 +1,1 @@
+"""The fault campaign: money under way while connections, processes and locks fail."""
