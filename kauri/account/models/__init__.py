@@ -1,0 +1,16 @@
+"""Customers and operators, their keys, and who verified whom."""
+
+from kauri.account.models.keys import ApiKey, ConfirmationCode, UsedNonce
+from kauri.account.models.people import CustomerGroup, User, UserManager
+from kauri.account.models.record import SignIn, VerificationDecision
+
+__all__ = [
+    "ApiKey",
+    "ConfirmationCode",
+    "CustomerGroup",
+    "SignIn",
+    "UsedNonce",
+    "User",
+    "UserManager",
+    "VerificationDecision",
+]
