@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -135,6 +136,7 @@ def schema() -> dict[str, Any]:
     # Python 3.12 and 3.13 name this status differently; RFC 9110 says it so.
     for operations in document["paths"].values():
         for operation in operations.values():
-            if 422 in operation["responses"]:
-                operation["responses"][422]["description"] = "Unprocessable Content"
+            refused = operation["responses"].get(HTTPStatus.UNPROCESSABLE_ENTITY)
+            if refused:
+                refused["description"] = "Unprocessable Content"
     return document

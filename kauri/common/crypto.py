@@ -28,6 +28,17 @@ def decrypt(token: str) -> str:
     return _fernet(tuple(settings.KAURI.encryption_keys)).decrypt(token.encode()).decode()
 
 
+def needs_rotation(token: str) -> bool:
+    """Whether another key than the newest made this ciphertext; ``InvalidToken`` when no key fits."""
+    newest = _fernet((settings.KAURI.encryption_keys[0],))
+    try:
+        newest.decrypt(token.encode())
+    except InvalidToken:
+        decrypt(token)
+        return True
+    return False
+
+
 class EncryptedTextField(models.TextField):
     """Text that the database only ever sees encrypted. Not searchable, on purpose."""
 
@@ -39,4 +50,4 @@ class EncryptedTextField(models.TextField):
         return value if value in {None, ""} else decrypt(str(value))
 
 
-__all__ = ["EncryptedTextField", "InvalidToken", "decrypt", "encrypt"]
+__all__ = ["EncryptedTextField", "InvalidToken", "decrypt", "encrypt", "needs_rotation"]

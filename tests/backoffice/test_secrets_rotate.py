@@ -1,0 +1,102 @@
+"""Keys of secrets at rest can be changed, and what could not be read is said."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from backoffice import rotation
+from kauri.account.models import ApiKey, User
+from kauri.account.services import letter
+from kauri.common import crypto
+from kauri.core.models import AuditEntry, OutboxEvent, Provider
+from tests.moves import as_owner
+
+NEW, OLD = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+
+@pytest.fixture
+def keys(settings: Any) -> Callable[..., None]:
+    def use(*names: str) -> None:
+        settings.KAURI = settings.KAURI.model_copy(update={"encryption_keys": list(names)})
+
+    return use
+
+
+def run(*words: str) -> str:
+    out = io.StringIO()
+    with as_owner():
+        call_command("secrets_rotate", *words, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def stored(table: str, column: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"select {column} from {table} where {column} <> '' order by 1")
+        return [row[0] for row in cursor.fetchall()]
+
+
+@pytest.fixture
+def secrets(keys: Callable[..., None], customer: Callable[..., User]) -> ApiKey:
+    """A secret of each sort, all under the old key."""
+    keys(OLD)
+    user = customer()
+    user.webhook_secret = "whsec_old"
+    user.save(update_fields=["webhook_secret"])
+    provider = Provider.objects.get(code="sandbox")
+    provider.credentials_secret = "their password"
+    provider.save()
+    letter(user, "confirm_email", {"link_token": "a code"})
+    return ApiKey.objects.create(
+        user=user, name="shop", key="k" * 40, secret="the key's secret", scopes=["read"]
+    )
+
+
+def test_afterwards_the_new_key_alone_opens_everything(secrets: ApiKey, keys: Callable[..., None]) -> None:
+    keys(NEW, OLD)
+    with pytest.raises(CommandError, match="need an older key"):
+        run("--check")
+    assert "account_apikey.secret: 1 secrets, 1 under an older key" in run()
+    [entry] = AuditEntry.objects.filter(verb="secrets_rotate")
+    keys(NEW)
+    assert run("--check").endswith("Every secret is under the newest key.\n")
+    assert ApiKey.objects.get(pk=secrets.pk).secret == "the key's secret"
+    assert User.objects.get(pk=secrets.user_id).webhook_secret == "whsec_old"
+    provider = Provider.objects.get(code="sandbox")
+    assert provider.credentials_secret == "their password"
+    assert provider.history.first().credentials_secret == "their password"
+    [event] = OutboxEvent.objects.filter(kind="letter")
+    assert crypto.decrypt(event.payload["sealed"]) == '{"link_token": "a code"}'
+    before = stored("account_apikey", "secret")
+    run()
+    assert stored("account_apikey", "secret") == before  # nothing is written twice
+    assert AuditEntry.objects.filter(verb="secrets_rotate").get() == entry
+
+
+def test_a_missing_key_is_said_and_harms_nothing(secrets: ApiKey, keys: Callable[..., None]) -> None:
+    before = stored("account_apikey", "secret")
+    keys(NEW)
+    with pytest.raises(CommandError, match="can't be opened"):
+        run()
+    assert stored("account_apikey", "secret") == before
+
+
+def test_more_than_a_batch(
+    secrets: ApiKey, keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch, customer: Callable[..., User]
+) -> None:
+    monkeypatch.setattr(rotation, "BATCH", 2)
+    for number in range(4):
+        ApiKey.objects.create(
+            user=secrets.user, name="more", key=str(number) * 40, secret=f"secret {number}", scopes=["read"]
+        )
+    keys(NEW, OLD)
+    assert "account_apikey.secret: 5 secrets, 5 under an older key" in run()
+    keys(NEW)
+    assert {key.secret for key in ApiKey.objects.all()} >= {f"secret {number}" for number in range(4)}
