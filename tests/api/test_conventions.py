@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from backoffice import calls
 from backoffice.api import schema
 from backoffice.settings.env import ROOT
 from kauri.account import signing, tokens
@@ -261,6 +262,19 @@ def test_openapi_snapshot(house: None) -> None:
     """Regenerate with ``make openapi`` and look at the difference."""
     stored = json.loads((ROOT / "fixtures" / "openapi.json").read_text(encoding="utf-8"))
     assert json.loads(json.dumps(schema(), default=str)) == stored
+
+
+def test_every_call_of_the_source_document_is_listed(house: None) -> None:
+    """Regenerate with ``make openapi``: a call that is missing, or moved, changes the page."""
+    document = schema()
+    assert list(calls.CALLS) == list(range(1, 57))
+    assert len(set(calls.CALLS.values())) == 53
+    assert calls.page(document) == (ROOT / "docs" / "calls.md").read_text(encoding="utf-8")
+    known = calls.operations(document)
+    assert calls.state(42, known) == ("built", ["internal_movement_create"])
+    del known["POST", "internal_movement"]
+    assert calls.state(42, known) == ("not yet", [])
+    assert calls.state(4, {("GET", "exchange_rate"): "rates"}) == ("not yet", ["rates"])
 
 
 def test_openapi_and_docs_are_served_without_outside_assets(house: None) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py openapi_export``: write the API's contract to ``fixtures/openapi.json``."""
+"""``manage.py openapi_export``: write the API's contract, and the list of the calls that it must have."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from backoffice import calls
 from backoffice.api import schema
 from backoffice.settings.env import ROOT
 
 
 class Command(BaseCommand):
-    """The committed file is compared with the code by a test."""
+    """The committed files are compared with the code by tests."""
 
-    help = "Write fixtures/openapi.json"
+    help = "Write fixtures/openapi.json and docs/calls.md"
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args, options
-        path = ROOT / "fixtures" / "openapi.json"
-        path.write_text(json.dumps(schema(), indent=1, sort_keys=True, default=str) + "\n", encoding="utf-8")
-        self.stdout.write(str(path))
+        document = schema()
+        texts = {
+            ROOT / "fixtures" / "openapi.json": json.dumps(document, indent=1, sort_keys=True, default=str)
+            + "\n",
+            ROOT / "docs" / "calls.md": calls.page(document),
+        }
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
+            self.stdout.write(str(path))
