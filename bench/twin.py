@@ -141,7 +141,8 @@ def move(owner: User, data: dict[str, Any]) -> dict[str, Any]:
 
 def _judged(owner: User, data: dict[str, Any]) -> Order:
     """The order, if the recipient, the currency and the limits allow it. The sender's row is locked for the totals."""
-    sender = User.objects.select_for_update().get(pk=owner.pk)
+    # Not "for update": the recipients' foreign keys of others would wait for it, and deadlock now and then.
+    sender = User.objects.select_for_update(no_key=True).get(pk=owner.pk)
     recipient = User.objects.get(email=data["destination_account_email"], is_staff=False, is_active=True)
     currency = Currency.objects.get(code=data["currency"], is_enabled=True)
     rows = Policy.objects.filter(
