@@ -74,6 +74,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
         (_("Orders"), {"fields": ("orders_shown",), "classes": ("tab",)}),
         (_("Addresses"), {"fields": ("addresses",), "classes": ("tab",)}),
         (_("Keys and sign-ins"), {"fields": ("keys", "sign_in_list"), "classes": ("tab",)}),
+        (_("Security"), {"fields": PersonAdmin.GUARD, "classes": ("tab",)}),
         (_("Webhooks and messages"), {"fields": ("messages_sent",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("audited",), "classes": ("tab",)}),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -11,22 +11,32 @@ from ninja.security.apikey import APIKeyHeader
 
 from kauri.account import api_keys, tokens
 from kauri.account.models import User
+from kauri.account.selectors import session_named
 from kauri.common import throttle
 from kauri.common.errors import KauriError
 
+#: What a session may call before it has passed its account's second factor.
+HALF_WAY: Final = frozenset({"/api/v1/user/totp/verify"})
+
 
 class AccessTokenAuth(HttpBearer):
-    """``Authorization: Bearer <access token>``."""
+    """``Authorization: Bearer <access token>``: of a living session, from an allowed address, second factor passed."""
 
     openapi_scheme = "bearer"
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
         claims = tokens.read(token)
-        user = User.objects.filter(pk=claims.user_id).first()
-        if user is None or user.token_epoch != claims.epoch:
+        caller = session_named(claims.session_id, claims.user_id, str(getattr(request, "client_ip", "")))
+        if caller is None:
             raise KauriError("unauthenticated")
+        user, factor = caller.session.user, caller.otp_device_id
         if not user.is_active:
             raise KauriError("account_disabled")
+        if not caller.ip_allowed:
+            raise KauriError("ip_not_allowed")
+        if factor is not None and claims.otp_device_id != factor and request.path not in HALF_WAY:
+            raise KauriError("two_factor_required")
+        request.account_session = caller.session  # type: ignore[attr-defined]
         return admitted(request, user)
 
 

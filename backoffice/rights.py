@@ -45,6 +45,8 @@ APPEND: Final = frozenset(
 #: Written and changed, never deleted.
 KEEP: Final = frozenset(
     {
+        "account_onetimelink",
+        "account_session",
         "account_user",
         "balance_adjustment",
         "core_currency",

@@ -36,6 +36,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("address_pool", "wallet.tasks.pool_fill", minutes=1),
     _s("nonces_forget", "account.tasks.nonces_forget", minutes=5),
     _s("throttles_forget", "account.tasks.throttles_forget", hours=1),
+    _s("refresh_tokens_forget", "account.tasks.refresh_tokens_forget", hours=1),
     _s("proposals_apply", "core.tasks.proposals_apply", minutes=1),
     _s("switches_expire", "core.tasks.switches_expire", minutes=1),
     _s("idempotency_forget", "core.tasks.idempotency_forget", hours=1),

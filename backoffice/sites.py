@@ -27,7 +27,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.i18n import set_language
 from django_otp import login as otp_login
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp.util import random_hex
 from qrcode.image.svg import SvgPathFillImage
 from unfold.sites import UnfoldAdminSite
@@ -38,15 +37,16 @@ from unfold.widgets import (
 )
 
 from backoffice import dashboard, navigation
-from kauri.account.models import SignIn, User
-from kauri.account.services import sign_in_record, throttle_sign_in, totp_verify
+from kauri.account.models import SignIn, TOTPDevice, User
+from kauri.account.services import totp_verify
+from kauri.account.sessions import sign_in_record, throttle_sign_in
 from kauri.common.errors import KauriError, text_for
 from kauri.common.locks import lock
 
 #: What the session keeps between the password and the code: nobody is signed in yet.
 PENDING: Final = "sign_in"
 PENDING_SECONDS: Final = 600
-HIDDEN_APPS: Final = frozenset({"django_q", "otp_totp"})
+HIDDEN_APPS: Final = frozenset({"django_q"})
 _BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
 
 Answer = HttpResponse | TemplateResponse

@@ -7,6 +7,7 @@ from django.urls import path, re_path
 
 from backoffice import health
 from backoffice.api import api
+from kauri.account.api.freeze import freeze
 
 urlpatterns = [
     path("healthz", health.live),
@@ -14,6 +15,7 @@ urlpatterns = [
     path("metrics", health.metrics),
     path("api/v1/", api.urls),
     re_path(r"^api(?:/|$)", health.api_not_found),
+    path("freeze/<str:token>", freeze, name="freeze"),
     path("", admin.site.urls),
 ]
 handler404 = "backoffice.health.not_found"

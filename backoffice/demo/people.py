@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib.auth.models import Group
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from kauri.account.models import ApiKey, User
+from kauri.account.models import ApiKey, TOTPDevice, User
 from kauri.account.services import demo_customer_create
 from kauri.common import clock
 
@@ -51,8 +49,7 @@ def operators() -> list[Operator]:
         )
         user.groups.add(Group.objects.get(name=role))
         device = TOTPDevice.objects.create(user=user, name="demo", confirmed=True)
-        secret = base64.b32encode(device.bin_key).decode().rstrip("=")
-        made.append(Operator(user=user, role=role, password=password, totp_secret=secret))
+        made.append(Operator(user=user, role=role, password=password, totp_secret=device.secret))
     return made
 
 

@@ -37,7 +37,6 @@ INSTALLED_APPS = [
     "backoffice.apps.BackOfficeAdminConfig",
     *DJANGO_APPS,
     "django_otp",
-    "django_otp.plugins.otp_totp",
     "django_q",
     "simple_history",
     "ninja",
@@ -140,7 +139,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-OTP_TOTP_ISSUER = "Kauri"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("uk", "Українська"), ("ru", "Русский")]

@@ -103,6 +103,15 @@ class Settings(BaseSettings):
         "", description="Ed25519 key (32 bytes, base64) that signs the trial balance of a closed month."
     )
     access_token_minutes: int = Field(15, ge=1, le=60, description="Life of an access token.")
+    refresh_idle_hours: int = Field(
+        168, ge=1, description="API: a session that is not refreshed for so long ends."
+    )
+    refresh_life_days: int = Field(30, ge=1, description="API: a session ends at the latest after.")
+    cooling_off_hours: int = Field(
+        24,
+        ge=0,
+        description="Hours after a reset password or a removed second factor in which money leaves only by an operator.",
+    )
     session_idle_minutes: int = Field(30, ge=1, description="Back office: sign out after idleness.")
     session_hours: int = Field(10, ge=1, description="Back office: sign out at the latest after.")
     api_rate_per_minute: int = Field(600, ge=1, description="API requests a minute per account.")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
-from kauri.account.models import User
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, Subquery
+
+from kauri.account.models import Session, TOTPDevice, User, WhiteIp
+from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.ids import is_account_number
@@ -38,3 +45,53 @@ def require_permission(actor: Actor, permission: str) -> User:
     if operator is None or not (operator.is_staff and operator.is_active and operator.has_perm(permission)):
         raise KauriError("forbidden", f"{actor.label} lacks {permission}")
     return operator
+
+
+def account_ip_allowed(user: User, ip: str) -> bool:
+    """Whether the account may be used from ``ip``: it names no addresses, or this one too. One query."""
+    return User.objects.filter(_ip_allowed("pk", ip), pk=user.pk).exists()
+
+
+def has_second_factor(user: User) -> bool:
+    """Whether the account is guarded by an authenticator."""
+    return TOTPDevice.objects.filter(user=user, confirmed=True).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The session behind a token, with its user, and what else the door asks about the account."""
+
+    session: Session
+    otp_device_id: str | None
+    ip_allowed: bool
+
+
+def session_named(session_id: uuid.UUID, user_id: int, ip: str) -> Caller | None:
+    """A session that lives, and what its account asks of the caller at ``ip``. One query.
+
+    None when it has ended, or began before the account's sessions were last ended.
+    """
+    factor = TOTPDevice.objects.filter(user=OuterRef("user"), confirmed=True).values("public_id")[:1]
+    session = (
+        Session.objects.select_related("user")
+        .annotate(factor=Subquery(factor), ip_allowed=_ip_allowed("user", ip))
+        .filter(public_id=session_id, user=user_id, ended_at__isnull=True)
+        .first()
+    )
+    if session is None or session.epoch != session.user.token_epoch:
+        return None
+    return Caller(session, None if session.factor is None else str(session.factor), session.ip_allowed)
+
+
+def cooling_until(user: User) -> datetime | None:
+    """Until when what leaves the account is looked at by people; None when nothing was changed lately."""
+    if user.security_changed_at is None:
+        return None
+    until = user.security_changed_at + timedelta(hours=settings.KAURI.cooling_off_hours)
+    return until if until > clock.now() else None
+
+
+def _ip_allowed(user: str, ip: str) -> Q:
+    """As a condition on rows whose ``user`` column names the account."""
+    listed = WhiteIp.objects.filter(user=OuterRef(user), confirmed_at__isnull=False)
+    return ~Q(Exists(listed)) | Q(Exists(listed.filter(ip=ip or None)))

@@ -1,4 +1,4 @@
-"""Accounts: registration, e-mail, sign-in, verification by hand, switching off."""
+"""Accounts: registration, e-mail, verification by hand, switching off, freezing; letters and their links."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import F
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from kauri.account import tokens
-from kauri.account.models import CustomerGroup, SignIn, User, VerificationDecision
+from kauri.account.models import (
+    ApiKey,
+    CustomerGroup,
+    OneTimeLink,
+    Session,
+    TOTPDevice,
+    User,
+    VerificationDecision,
+)
 from kauri.account.selectors import require_permission
 from kauri.common import clock, crypto
 from kauri.common.actor import SYSTEM, Actor, request_id
@@ -32,8 +37,12 @@ from kauri.core.selectors import switch_is_on
 
 EMAIL_SALT: Final = "kauri.account.email"
 EMAIL_LINK_AGE: Final = timedelta(days=1)
-THROTTLE_WINDOW: Final = timedelta(minutes=15)
 MAX_LEVEL: Final = 3
+#: How long the links of letters are good.
+LINK_LIFE: Final = {
+    OneTimeLink.Purpose.RESET: timedelta(hours=1),
+    OneTimeLink.Purpose.FREEZE: timedelta(days=7),
+}
 
 
 @transaction.atomic
@@ -73,15 +82,13 @@ def user_create(*, email: str, password: str, username: str, language: str, ip: 
     candidate.set_password(password)
     candidate.webhook_secret = _webhook_secret()
     with transaction.atomic():
-        known = User.objects.filter(email=email).first()
-        if known is not None:
-            letter(known, "already_registered", {})
-            return candidate.username, email
         candidate.group = CustomerGroup.objects.filter(code="default").first()
         try:
             with transaction.atomic():
                 candidate.save(force_insert=True)
-        except IntegrityError:  # the same e-mail, registered this very moment
+        except IntegrityError:
+            # Known: found out by the same work as a new one, so that the time tells nothing either.
+            letter(User.objects.get(email=email), "already_registered", {})
             return candidate.username, email
         audit(
             candidate.as_actor(ip),
@@ -115,55 +122,6 @@ def email_verify(*, token: str, ip: str) -> User:
             user.save(update_fields=["email_verified_at"])
             audit(user.as_actor(ip), "email_verify", object_type="user", object_id=user.pk, label=user.email)
     return user
-
-
-def obtain_token(*, email: str, password: str, ip: str, user_agent: str) -> tuple[User, str]:
-    """Sign in; returns the user and an access token.
-
-    Wrong e-mail and wrong password are one answer, in the same time. ``rate_limited`` after too
-    many failures of one account or address in 15 minutes.
-    """
-    email = email.strip().lower()
-    throttle_sign_in(email=email, ip=ip, door=SignIn.Door.API)
-    user = User.objects.filter(email=email).first()
-    if user is None:
-        make_password(password)  # the same work as checking one
-    good = user is not None and user.check_password(password)
-    sign_in_record(user=user, email=email, door=SignIn.Door.API, succeeded=good, ip=ip, user_agent=user_agent)
-    if user is None or not good:
-        raise KauriError("invalid_credentials")
-    if not user.is_active:
-        raise KauriError("account_disabled")
-    if user.is_staff:
-        raise KauriError("forbidden", "operators use the back office")
-    if user.email_verified_at is None:
-        raise KauriError("email_not_verified")
-    return user, tokens.issue(user)
-
-
-def throttle_sign_in(*, email: str, ip: str, door: SignIn.Door) -> None:
-    """Raise ``rate_limited`` after too many recent failures of the account or from the address."""
-    since = clock.now() - THROTTLE_WINDOW
-    failed = SignIn.objects.filter(at__gt=since, succeeded=False, door=door)
-    if (
-        failed.filter(email=email).count() >= settings.KAURI.sign_in_tries
-        or failed.filter(ip=ip or None).count() >= settings.KAURI.sign_in_tries_per_address
-    ):
-        raise KauriError("rate_limited")
-
-
-def sign_in_record(
-    *, user: User | None, email: str, door: SignIn.Door, succeeded: bool, ip: str, user_agent: str
-) -> SignIn:
-    """Keep a sign-in or a refusal."""
-    return SignIn.objects.create(
-        user=user,
-        email=email[:254],
-        door=door,
-        succeeded=succeeded,
-        ip=ip or None,
-        user_agent=user_agent[:300],
-    )
 
 
 @transaction.atomic
@@ -215,8 +173,98 @@ def account_enable(*, user_id: int, reason: str, actor: Actor) -> User:
     return _switch_account(user_id, reason, actor, active=True)
 
 
+def account_freeze(*, token: str, ip: str) -> User:
+    """What the link of a letter does, once, for whoever holds it: everything stops until an operator looks.
+
+    Sessions end, API keys are revoked, the password opens nothing any more, and payouts that were
+    not sent wait (``withdrawal_order``). ``wrong_code`` for a link that is used, old or made up.
+    """
+    found = link_find(token, OneTimeLink.Purpose.FREEZE)
+    if found is None:
+        raise KauriError("wrong_code")
+    with transaction.atomic():
+        user = lock(User.objects.filter(pk=found.user_id)).get()
+        if not link_use(found):
+            raise KauriError("wrong_code")
+        if not user.is_active:
+            return user
+        now = clock.now()
+        user.is_active = False
+        user.frozen_at = now
+        user.disabled_reason = "frozen by the customer, by the link of a letter"
+        # Whoever knows it may not be the customer: after thawing, the way in is a link by e-mail.
+        user.set_unusable_password()
+        user.save(update_fields=["is_active", "frozen_at", "disabled_reason", "password"])
+        sessions_end(user, Session.End.FROZEN)
+        keys = ApiKey.objects.filter(user=user).exclude(state=ApiKey.State.REVOKED)
+        revoked = keys.update(state=ApiKey.State.REVOKED, revoked_at=now)
+        audit(
+            user.as_actor(ip),
+            "account_freeze",
+            object_type="user",
+            object_id=user.pk,
+            label=user.email,
+            after={"is_active": False, "api_keys_revoked": revoked},
+        )
+        emit(
+            "account.frozen",
+            subject_type="user",
+            subject_id=user.public_id,
+            payload={"user_id": str(user.public_id), "customer": user.email},
+        )
+        letter(user, "account_frozen", {})
+    return user
+
+
+def sessions_end(user: User, why: Session.End, *, keep: Session | None = None) -> int:
+    """End the account's sessions, but ``keep``; the caller holds the user's row. Returns how many ended.
+
+    The epoch also catches a session that a sign-in under way is about to begin.
+    """
+    user.token_epoch += 1
+    user.save(update_fields=["token_epoch"])
+    living = Session.objects.filter(user=user, ended_at__isnull=True)
+    if keep is not None:
+        living.filter(pk=keep.pk).update(epoch=user.token_epoch)
+        living = living.exclude(pk=keep.pk)
+    return living.update(ended_at=clock.now(), end_reason=why)
+
+
+def link_issue(user: User, purpose: OneTimeLink.Purpose) -> str:
+    """The token of a link for a letter to ``user``, in the caller's transaction."""
+    expires_at = clock.now() + LINK_LIFE[purpose]
+    row = OneTimeLink.objects.create(user=user, purpose=purpose, expires_at=expires_at)
+    return signing.dumps(row.public_id.hex, salt=f"kauri.account.{purpose}")
+
+
+def link_find(token: str, purpose: OneTimeLink.Purpose) -> OneTimeLink | None:
+    """The unused link behind ``token``, without using it."""
+    try:
+        public_id = uuid.UUID(signing.loads(token, salt=f"kauri.account.{purpose}"))
+    except (signing.BadSignature, ValueError):
+        return None
+    unused = OneTimeLink.objects.filter(used_at__isnull=True, expires_at__gt=clock.now())
+    return unused.select_related("user").filter(public_id=public_id, purpose=purpose).first()
+
+
+def link_use(found: OneTimeLink) -> bool:
+    """Use the link up; False when somebody was first."""
+    now = clock.now()
+    unused = OneTimeLink.objects.filter(pk=found.pk, used_at__isnull=True, expires_at__gt=now)
+    return unused.update(used_at=now) == 1
+
+
+def notice(user: User, what: str, **params: str) -> None:
+    """Tell the owner by letter what was changed, with the link that freezes the account."""
+    freeze = link_issue(user, OneTimeLink.Purpose.FREEZE)
+    letter(user, what, {**params, "freeze_token": freeze, "at": f"{clock.now():%Y-%m-%d %H:%M} UTC"})
+
+
 def letter(user: User, name: str, params: dict[str, str]) -> None:
-    """Ask for a letter in the caller's transaction. ``params`` may hold codes: kept sealed."""
+    """Ask for a letter in the caller's transaction. ``params`` may hold codes: kept sealed.
+
+    The customer's own phrase goes along: a letter without it is not ours.
+    """
     emit(
         "letter",
         subject_type="user",
@@ -226,7 +274,7 @@ def letter(user: User, name: str, params: dict[str, str]) -> None:
             "letter": name,
             "to": user.email,
             "language": user.language,
-            "sealed": crypto.encrypt(json.dumps(params)),
+            "sealed": crypto.encrypt(json.dumps({**params, "phrase": user.anti_phishing_code})),
             "id": uuid.uuid4().hex,
         },
     )
@@ -271,11 +319,13 @@ def _switch_account(user_id: int, reason: str, actor: Actor, *, active: bool) ->
         after={"is_active": active},
         reason=reason.strip(),
     )
+    if user.frozen_at is not None:
+        # It was frozen for a reason: what leaves next is looked at.
+        user.frozen_at, user.security_changed_at = None, clock.now()
     user.is_active = active
     user.disabled_reason = "" if active else reason.strip()[:300]
-    user.token_epoch = F("token_epoch") + 1
-    user.save(update_fields=["is_active", "disabled_reason", "token_epoch"])
-    user.refresh_from_db()
+    user.save(update_fields=["is_active", "disabled_reason", "frozen_at", "security_changed_at"])
+    sessions_end(user, Session.End.DISABLED)
     return user
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kauri.account import api_keys
+from kauri.account import api_keys, passwords, sessions
 from kauri.common import throttle
 
 
@@ -14,3 +14,13 @@ def nonces_forget() -> None:
 def throttles_forget() -> None:
     """Drop counters whose window is over."""
     throttle.forget(3600)
+
+
+def reset_link_send(email: str) -> None:
+    """Write to whoever asked for a new password, if they are a customer."""
+    passwords.reset_send(email)
+
+
+def refresh_tokens_forget() -> None:
+    """Drop refresh tokens that nobody can use any more."""
+    sessions.refresh_tokens_forget()

@@ -38,6 +38,9 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"📒 {p['by']} proposes: {p['what']}\nWhy: {p['reason']}\n"
         f"{url}/balance/adjustment/{p['adjustment_id']}/"
     ),
+    "account.frozen": lambda p, url: (
+        f"🧊 Frozen by its owner: {p['customer']}\n{url}/account/user/{p['user_id']}/"
+    ),
     "switch.off": lambda p, _: f"🛑 Switched off: {p['code']} by {p['by']}\nWhy: {p['reason']}",
     "switch.on": lambda p, _: f"🟢 Runs again: {p['code']} ({p['by']})",
     "ledger.broken": lambda p, _: "🚨 The ledger's self-check found: " + "; ".join(p["laws"]),

@@ -23,9 +23,11 @@ from kauri.core.models import Currency
 from kauri.core.selectors import switched_off
 from kauri.exchange_rate.selectors import UsdQuote, usd_rate, usd_rates
 from kauri.order_core.models import POLICY_FIELDS, Policy
-from kauri.order_core.selectors import turnover
+from kauri.order_core.selectors import cooling_off, turnover
 from kauri.order_core.states import OrderType
 
+#: Operations by which money leaves its owner.
+LEAVING: Final = frozenset({OrderType.WITHDRAWAL, OrderType.INTERNAL_MOVEMENT})
 #: Fields that are amounts to compare with, each in the unit of the row that sets it.
 LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "totp_above", "approval_above")
 #: Limits over time, and over how many days each.
@@ -221,6 +223,7 @@ def judge(
     verdict = weigh(policy, facts)
     if verdict.code:
         raise KauriError(verdict.code, verdict.detail)
+    rules = verdict.rules + (cooling_off(user) if operation in LEAVING else [])
     inputs = {
         "amount": plain(amount),
         "currency": currency.code,
@@ -229,9 +232,7 @@ def judge(
         "account_type": user.account_type,
         "at": clock.iso(now),
     }
-    return Judgement(
-        policy, amount, verdict.fee, inputs, verdict.limits, verdict.rules, quote, verdict.needs_code
-    )
+    return Judgement(policy, amount, verdict.fee, inputs, verdict.limits, rules, quote, verdict.needs_code)
 
 
 def require_code(judgement: Judgement, user: User, code: str) -> None:

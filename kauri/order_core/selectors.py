@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.db.models import Count, Q, QuerySet, Sum
 
 from kauri.account.models import User
+from kauri.account.selectors import cooling_until
 from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import exact
@@ -188,3 +189,18 @@ def _decode(cursor: str) -> tuple[datetime, int]:
         return at, int(last)
     except (ValueError, binascii.Error, UnicodeDecodeError):
         raise KauriError("validation_error", "unknown cursor", fields={"cursor": "unknown cursor"}) from None
+
+
+def cooling_off(user: User) -> list[dict[str, Any]]:
+    """Who took an account over has just changed its password or its second factor."""
+    until = cooling_until(user)
+    if until is None:
+        return []
+    return [
+        {
+            "rule": "security_changed",
+            "text": "The password or the second factor was changed lately",
+            "value": f"{clock.iso(user.security_changed_at)} – {clock.iso(until)}",
+            "limit": "",
+        }
+    ]

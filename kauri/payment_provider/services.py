@@ -137,6 +137,11 @@ def payout_record(payout: Payout, outcome: Outcome) -> Payout:
     return row
 
 
+def held(reason: str) -> Outcome:
+    """Not sent, by our own decision: the row says why and is looked at again."""
+    return _waiting(reason)
+
+
 def told(status: PayoutStatus, answer: dict[str, Any]) -> Outcome:
     """A trusted callback's word on a payout, as an outcome."""
     return Outcome(status, PayoutState(status, answer=answer))

@@ -164,7 +164,9 @@ def payout_advance(payout_id: int) -> None:
     payout = payouts.payout_claim(payout_id)
     if payout is None:
         return
-    outcome = payouts.payout_step(payout)
+    outcome = (
+        payouts.held("the customer froze the account") if _is_held(payout) else payouts.payout_step(payout)
+    )
     payout_settle(payout, outcome, actor=_provider_actor(payout.provider))
 
 
@@ -292,6 +294,12 @@ def _destination_rules(user: User, destination: str) -> list[dict[str, Any]]:
             "limit": "",
         }
     ]
+
+
+def _is_held(payout: Payout) -> bool:
+    """Whether nothing of it was sent yet, and its customer says that the account is in wrong hands."""
+    unsent = payout.state in {Payout.State.NEW, Payout.State.PREPARED}
+    return unsent and Order.objects.filter(public_id=payout.order_id, owner__frozen_at__isnull=False).exists()
 
 
 def _locked(order_id: uuid.UUID) -> Order:

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from kauri.account import tokens
-from kauri.account.models import User
+from kauri.account.models import Session, TOTPDevice, User
 from kauri.common.actor import SYSTEM
 from kauri.core.models import Currency
 from kauri.exchange_rate.services import usd_rate_set
@@ -31,7 +30,8 @@ class Sender:
     def __init__(self, user: User, receiver: User) -> None:
         self.user, self.receiver = user, receiver
         self.device = TOTPDevice.objects.create(user=user, name="phone", confirmed=True)
-        self.api = ApiClient(token=tokens.issue(user))
+        session = Session.objects.create(user=user, epoch=user.token_epoch, second_factor=self.device)
+        self.api = ApiClient(token=tokens.issue(user, session))
 
     def code(self, step: int = 0) -> str:
         """The code of now, or of a neighbouring half minute."""

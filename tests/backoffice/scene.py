@@ -11,9 +11,8 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.utils import timezone
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from kauri.account.models import SignIn, User
+from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.balance import adjustments, ledger
 from kauri.balance.adjustments import Document, Place
 from kauri.balance.chart import AccountKind, TransferKind

@@ -12,10 +12,9 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import Browser, Page, expect
 
-from kauri.account.models import SignIn, User
+from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.order_core.models import Approval, Order, OrderNote
 from kauri.order_core.states import OrderStatus
 from tests.backoffice import scene

@@ -11,10 +11,9 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from backoffice.sites import BackOfficeSite
-from kauri.account.models import SignIn, User
+from kauri.account.models import SignIn, TOTPDevice, User
 from tests.backoffice import scene
 
 pytestmark = pytest.mark.usefixtures("house")

@@ -2,8 +2,11 @@
 
 from ninja import Router
 
-from kauri.account.api import keys, registration
+from kauri.account.api import keys, registration, second_factor, security, sessions
 
 router = Router()
 router.add_router("", registration.router)
 router.add_router("", keys.router)
+router.add_router("", sessions.router)
+router.add_router("", second_factor.router)
+router.add_router("", security.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from kauri.account.models import User
+from kauri.account.models import Session, User
 from kauri.common import throttle
 from kauri.common.errors import KauriError
 
@@ -19,6 +19,14 @@ def by_token(request: HttpRequest) -> User:
     user = request.auth  # type: ignore[attr-defined]
     assert isinstance(user, User)
     return user
+
+
+def session_of(request: HttpRequest) -> tuple[User, Session]:
+    """The caller and the session that their token names (:func:`by_token`)."""
+    user = by_token(request)
+    session = request.account_session  # type: ignore[attr-defined]
+    assert isinstance(session, Session)
+    return user, session
 
 
 def count_open(request: HttpRequest) -> None:

@@ -1,4 +1,4 @@
-"""Registration and sign-in."""
+"""Registration."""
 
 from __future__ import annotations
 
@@ -36,19 +36,6 @@ class EmailVerifyOut(Schema):
     email: str = Field(..., examples=["customer@example.com"])
 
 
-class ObtainTokenIn(Schema):
-    email: str = Field(..., max_length=254, examples=["customer@example.com"])
-    password: str = Field(..., max_length=128, examples=["correct horse battery staple"])
-
-
-class ObtainTokenOut(Schema):
-    """``otp_device_id`` inside the token is null until the second factor is passed."""
-
-    status: str = "success"
-    username: str = Field(..., examples=["customer"])
-    token: str = Field(..., description="Access token, 15 minutes.")
-
-
 @router.post(
     "/user/create",
     response={201: UserCreateOut, **errors("validation_error", "operation_disabled", "rate_limited")},
@@ -78,24 +65,3 @@ def email_verify(request: HttpRequest, data: EmailVerifyIn) -> dict[str, Any]:
     """Confirm the e-mail address with the letter's token."""
     count_open(request)
     return {"email": services.email_verify(token=data.token, ip=ip_of(request)).email}
-
-
-@router.post(
-    "/user/obtain_token",
-    response={
-        200: ObtainTokenOut,
-        **errors("validation_error", "invalid_credentials", "email_not_verified", "rate_limited"),
-    },
-    operation_id="obtain_token",
-    auth=None,
-)
-def obtain_token(request: HttpRequest, data: ObtainTokenIn) -> dict[str, Any]:
-    """Sign in with e-mail and password."""
-    count_open(request)
-    user, token = services.obtain_token(
-        email=data.email,
-        password=data.password,
-        ip=ip_of(request),
-        user_agent=request.headers.get("User-Agent", ""),
-    )
-    return {"username": user.username, "token": token}

@@ -3,14 +3,22 @@
 from kauri.account.models.keys import ApiKey, ConfirmationCode, UsedNonce
 from kauri.account.models.people import CustomerGroup, User, UserManager
 from kauri.account.models.record import SignIn, VerificationDecision
+from kauri.account.models.security import OneTimeLink, RecoveryCode, TOTPDevice, WhiteIp
+from kauri.account.models.sessions import RefreshToken, Session
 
 __all__ = [
     "ApiKey",
     "ConfirmationCode",
     "CustomerGroup",
+    "OneTimeLink",
+    "RecoveryCode",
+    "RefreshToken",
+    "Session",
     "SignIn",
+    "TOTPDevice",
     "UsedNonce",
     "User",
     "UserManager",
     "VerificationDecision",
+    "WhiteIp",
 ]

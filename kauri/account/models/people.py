@@ -83,6 +83,16 @@ class User(AbstractBaseUser, PermissionsMixin):
     token_epoch = models.PositiveIntegerField(
         default=0, help_text=_("raised to end every session of the account")
     )
+    security_changed_at = models.DateTimeField(
+        _("security changed"),
+        null=True,
+        editable=False,
+        help_text=_("money that leaves soon after this is looked at by an operator"),
+    )
+    frozen_at = models.DateTimeField(_("frozen by its owner"), null=True, editable=False)
+    anti_phishing_code = EncryptedTextField(
+        _("anti-phishing code"), blank=True, default="", help_text=_("shown in every letter to the customer")
+    )
     created_at = models.DateTimeField(_("registered"), default=clock.now, editable=False)
 
     objects = UserManager()
@@ -101,8 +111,16 @@ class User(AbstractBaseUser, PermissionsMixin):
                 condition=~models.Q(telegram_username=""),
                 name="user_telegram_username",
             ),
+            models.CheckConstraint(
+                condition=models.Q(frozen_at__isnull=True) | models.Q(is_active=False),
+                name="user_frozen_is_not_active",
+            ),
         )
-        permissions = (("verify_user", "Can verify customers"), ("disable_user", "Can disable accounts"))
+        permissions = (
+            ("verify_user", "Can verify customers"),
+            ("disable_user", "Can disable accounts"),
+            ("secure_user", "Can end sessions and lift address lists"),
+        )
 
     def __str__(self) -> str:
         return self.email

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from kauri.common import crypto
 from kauri.notification.channel import Result, Verdict
@@ -22,10 +23,12 @@ def send(delivery: Delivery) -> Result:
     context = {**stored["params"], "public_url": settings.KAURI.public_url}
     with translation.override(stored["language"]):
         text = render_to_string(f"letters/{stored['letter']}.txt", context)
-    subject, _, body = text.strip().partition("\n")
+        phrase = stored["params"].get("phrase", "")
+        proof = _("Your anti-phishing code: %(phrase)s") % {"phrase": phrase} if phrase else ""
+    subject, _rest, body = text.strip().partition("\n")
     message = EmailMessage(
         subject=subject.strip(),
-        body=body.strip() + "\n",
+        body=f"{proof}\n\n{body.strip()}\n".lstrip(),
         to=[delivery.target],
         headers={"Message-ID": f"<{delivery.public_id}@kauri>"},
     )

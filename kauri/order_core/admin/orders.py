@@ -63,6 +63,7 @@ STATUS_TONES: Final[dict[str, str]] = {
 _RULES: Final[dict[str, Any]] = {
     "approval_above": _("The amount is above the approval limit"),
     "new_destination": _("The customer has never been paid at this destination"),
+    "security_changed": _("The password or the second factor was changed lately"),
 }
 _LIMITS: Final[dict[str, Any]] = {
     "required_level": _("Verification level"),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from kauri.account import api_keys, services, tokens
+from kauri.account import api_keys, services, sessions, tokens
 from kauri.account.models import ApiKey, UsedNonce, User, VerificationDecision
 from kauri.common import clock, throttle
 from kauri.common.actor import Actor
@@ -95,7 +95,7 @@ def test_a_disabled_account_is_out_at_once_and_keeps_its_money(
     answers = [client.get(BALANCE) for client in clients]
     assert [answer.json()["code"] for answer in answers] == ["unauthenticated", "account_disabled"]
     signed_in = code_of(
-        lambda: services.obtain_token(
+        lambda: sessions.obtain_token(
             email=user.email, password="a long enough passphrase", ip="127.0.0.1", user_agent=""
         )
     )

@@ -22,6 +22,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from kauri.account.admin.guard import GuardActs
 from kauri.account.models import ApiKey, CustomerGroup, SignIn, User, VerificationDecision
 from kauri.account.services import account_disable, account_enable, customer_verify
 from kauri.common.admin import (
@@ -98,7 +99,7 @@ def sees_operators(request: HttpRequest) -> bool:
     return request.user.has_perm("auth.view_group")
 
 
-class PersonAdmin(NoPopups):
+class PersonAdmin(GuardActs, NoPopups):
     """A person's account: profile, verification, keys, sign-ins; operators with their roles."""
 
     list_display = ("email", "username", "level", "group", "state", "language", "registered")
@@ -114,7 +115,7 @@ class PersonAdmin(NoPopups):
     exact_search: ClassVar[dict[str, str]] = {"email": "lower", "public_id": "uuid", "username": "text"}
     search_fields = ("email",)
     search_help_text = _("An e-mail, a name or an id, exactly")
-    actions_detail = ("verify", "disable", "enable")
+    actions_detail = ("verify", "disable", "enable", "sign_out", "lift")
 
     registered = when_column("created_at", _("registered"))
 
