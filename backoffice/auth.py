@@ -10,6 +10,7 @@ from ninja.security import HttpBearer
 from ninja.security.apikey import APIKeyHeader
 
 from kauri.account import api_keys, tokens
+from kauri.account.api.telegram import is_our_bot
 from kauri.account.models import User
 from kauri.account.selectors import session_named
 from kauri.common import throttle
@@ -17,6 +18,10 @@ from kauri.common.errors import KauriError
 
 #: What a session may call before it has passed its account's second factor.
 HALF_WAY: Final = frozenset({"/api/v1/user/totp/verify"})
+
+
+#: Digits of a Telegram id, and more.
+LONGEST_ID: Final = 16
 
 
 class AccessTokenAuth(HttpBearer):
@@ -64,6 +69,25 @@ class SignedKeyAuth(APIKeyHeader):
         return admitted(request, found.user)
 
 
+class TelegramBotAuth(APIKeyHeader):
+    """A bot's own key, and the Telegram user for whom it reads: ``Telegram-User-Id``. It changes nothing."""
+
+    param_name = "Telegram-Bot-Key"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
+        number = request.headers.get("Telegram-User-Id", "")
+        if not key or not is_our_bot(request) or not (number.isascii() and number.isdecimal()):
+            return None
+        user = User.objects.filter(telegram_id=int(number[:LONGEST_ID]), is_staff=False).first()
+        if user is None:
+            return None
+        if not user.is_active:
+            raise KauriError("account_disabled")
+        if request.method not in {"GET", "HEAD"}:
+            raise KauriError("forbidden", "a bot reads for its users and changes nothing")
+        return admitted(request, user)
+
+
 def admitted(request: HttpRequest, user: User) -> User:
     """Count the request against the account's rate; ``rate_limited`` when it is used up."""
     limit = settings.KAURI.api_rate_per_minute
@@ -74,4 +98,4 @@ def admitted(request: HttpRequest, user: User) -> User:
     return user
 
 
-AUTH: list[Any] = [AccessTokenAuth(), SignedKeyAuth()]
+AUTH: list[Any] = [AccessTokenAuth(), SignedKeyAuth(), TelegramBotAuth()]

@@ -90,6 +90,15 @@ class Settings(BaseSettings):
     )
     telegram_api_url: str = Field("https://api.telegram.org", description="Base of the Bot API.")
     telegram_token: str = Field("", description="The bot's token; empty: no Telegram alerts.")
+    telegram_bot: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_]{0,32}$",
+        description="The bot's name, for links that tie an account to it.",
+    )
+    telegram_service_key: str = Field(
+        "",
+        description="Key by which a bot process of your own calls the API for its linked users; 32 or more.",
+    )
     telegram_alert_chat: str = Field("", description="Chat id that operator alerts go to.")
     email_url: str = Field(
         "", description="smtp://user:password@host:port; empty: letters go to files under state_dir/mail."
@@ -150,6 +159,13 @@ class Settings(BaseSettings):
     def _ed25519_key(cls, value: str) -> str:
         if value:
             Ed25519PrivateKey.from_private_bytes(base64.b64decode(value, validate=True))
+        return value
+
+    @field_validator("telegram_service_key")
+    @classmethod
+    def _long(cls, value: str) -> str:
+        if value and len(value) < 32:  # noqa: PLR2004 - what nobody guesses
+            raise ValueError("at least 32 characters")
         return value
 
     @field_validator("webhook_allowed_networks", "trusted_proxies")

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-STOP_ORDER = ("web", "callbacks", "scheduler", "worker-money", "worker-general", "anvil", "postgres")
+STOP_ORDER = (
+    "web",
+    "callbacks",
+    "telegram-bot",
+    "scheduler",
+    "worker-money",
+    "worker-general",
+    "anvil",
+    "postgres",
+)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SETTLE_SECONDS = 4.0  # what cannot start at all ends sooner
 READY_SECONDS = 180.0
@@ -145,6 +154,8 @@ def _kauri(env: dict[str, str], signing: dict[str, str], ports: environment.Port
         "1",
         "backoffice.callbacks_wsgi:application",
     ]
+    # The bot answers people only where it has a name that links can carry.
+    bot = [_program("telegram-bot", [*manage, "telegram_bot"], env)] if env.get("KAURI_TELEGRAM_BOT") else []
     return [
         _program("web", web, env, ready=lambda: answers(ports.web, "/readyz")),
         _program("callbacks", callbacks, env, ready=lambda: answers(ports.callbacks, "/healthz")),
@@ -155,6 +166,7 @@ def _kauri(env: dict[str, str], signing: dict[str, str], ports: environment.Port
         _program(
             "worker-general", [*manage, "worker", "general"], env, grace=WORKER_GRACE, settle=SETTLE_SECONDS
         ),
+        *bot,
     ]
 
 

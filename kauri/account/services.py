@@ -36,6 +36,8 @@ from kauri.core.outbox import emit
 from kauri.core.selectors import switch_is_on
 
 EMAIL_SALT: Final = "kauri.account.email"
+#: The address of an account that was born in Telegram: a name that no mail server ever has (RFC 2606).
+TELEGRAM_DOMAIN: Final = "@telegram.invalid"
 EMAIL_LINK_AGE: Final = timedelta(days=1)
 MAX_LEVEL: Final = 3
 #: How long the links of letters are good.
@@ -70,8 +72,8 @@ def user_create(*, email: str, password: str, username: str, language: str, ip: 
     email = email.strip().lower()
     try:
         validate_email(email)
-        if not email.isascii():
-            raise ValidationError("only ASCII")
+        if not email.isascii() or email.endswith(TELEGRAM_DOMAIN):
+            raise ValidationError("only ASCII, only addresses that can be written to")
     except ValidationError:
         raise KauriError("validation_error", fields={"email": "not a valid e-mail address"}) from None
     candidate = User(email=email, username=username.strip()[:64], language=language)
@@ -80,7 +82,7 @@ def user_create(*, email: str, password: str, username: str, language: str, ip: 
     except ValidationError as exc:
         raise KauriError("validation_error", fields={"password": " ".join(exc.messages)}) from None
     candidate.set_password(password)
-    candidate.webhook_secret = _webhook_secret()
+    candidate.webhook_secret = new_webhook_secret()
     with transaction.atomic():
         candidate.group = CustomerGroup.objects.filter(code="default").first()
         try:
@@ -263,8 +265,11 @@ def notice(user: User, what: str, **params: str) -> None:
 def letter(user: User, name: str, params: dict[str, str]) -> None:
     """Ask for a letter in the caller's transaction. ``params`` may hold codes: kept sealed.
 
-    The customer's own phrase goes along: a letter without it is not ours.
+    The customer's own phrase goes along: a letter without it is not ours. Who came by Telegram has no
+    address yet, and gets none.
     """
+    if user.email.endswith(TELEGRAM_DOMAIN):
+        return
     emit(
         "letter",
         subject_type="user",
@@ -294,7 +299,7 @@ def demo_customer_create(
         verification_level=level,
         email_verified_at=clock.now(),
         group=CustomerGroup.objects.filter(code="default").first(),
-        webhook_secret=_webhook_secret(),
+        webhook_secret=new_webhook_secret(),
         password=make_password(password),
     )
     user.save(force_insert=True)
@@ -336,5 +341,6 @@ def _customer(user_id: int) -> User:
     return user
 
 
-def _webhook_secret() -> str:
+def new_webhook_secret() -> str:
+    """A secret for the signatures of an account's webhooks."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

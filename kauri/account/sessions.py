@@ -71,17 +71,22 @@ def obtain_token(*, email: str, password: str, ip: str, user_agent: str) -> Sign
         raise KauriError("email_not_verified")
     if not account_ip_allowed(user, ip):
         raise KauriError("ip_not_allowed")
-    with transaction.atomic():
-        now = clock.now()
-        session = Session.objects.create(
-            user=user,
-            epoch=user.token_epoch,
-            ip=ip or None,
-            user_agent=user_agent[:300],
-            started_at=now,
-            seen_at=now,
-        )
-        return _next_pair(session, user)
+    return session_begin(user, ip=ip, user_agent=user_agent)
+
+
+@transaction.atomic
+def session_begin(user: User, *, ip: str, user_agent: str) -> SignedIn:
+    """A new session of somebody who has proven who they are, with its first pair."""
+    now = clock.now()
+    session = Session.objects.create(
+        user=user,
+        epoch=user.token_epoch,
+        ip=ip or None,
+        user_agent=user_agent[:300],
+        started_at=now,
+        seen_at=now,
+    )
+    return _next_pair(session, user)
 
 
 def throttle_sign_in(*, email: str, ip: str, door: SignIn.Door) -> None:

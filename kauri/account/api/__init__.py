@@ -2,7 +2,7 @@
 
 from ninja import Router
 
-from kauri.account.api import keys, registration, second_factor, security, sessions
+from kauri.account.api import keys, registration, second_factor, security, sessions, telegram
 
 router = Router()
 router.add_router("", registration.router)
@@ -10,3 +10,4 @@ router.add_router("", keys.router)
 router.add_router("", sessions.router)
 router.add_router("", second_factor.router)
 router.add_router("", security.router)
+router.add_router("", telegram.router)

@@ -5,6 +5,7 @@ from kauri.account.models.people import CustomerGroup, User, UserManager
 from kauri.account.models.record import SignIn, VerificationDecision
 from kauri.account.models.security import OneTimeLink, RecoveryCode, TOTPDevice, WhiteIp
 from kauri.account.models.sessions import RefreshToken, Session
+from kauri.account.models.telegram import TelegramLink
 
 __all__ = [
     "ApiKey",
@@ -16,6 +17,7 @@ __all__ = [
     "Session",
     "SignIn",
     "TOTPDevice",
+    "TelegramLink",
     "UsedNonce",
     "User",
     "UserManager",
