@@ -199,6 +199,15 @@ def test_a_new_address_or_device_is_told_and_a_known_one_is_not(customer: Made, 
     assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", mail.outbox[0].body)
 
 
+def test_neither_operators_nor_unproven_addresses_get_the_link(customer: Made, drain: Drain) -> None:
+    for fields in ({"is_staff": True}, {"email_verified_at": None}, {"is_active": False}):
+        user = customer(**fields)
+        for number in range(2):
+            assert signed(user, f"203.0.113.{number}").token == ""
+    drain()
+    assert (mail.outbox, OneTimeLink.objects.count()) == ([], 0)
+
+
 def test_a_wrong_password_sends_no_letter(customer: Made, drain: Drain) -> None:
     user = customer()
     signed(user, "203.0.113.1")
