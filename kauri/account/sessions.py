@@ -60,7 +60,7 @@ def obtain_token(*, email: str, password: str, ip: str, user_agent: str) -> Sign
         sign_in_record(
             user=user, email=email, door=SignIn.Door.API, succeeded=True, ip=ip, user_agent=user_agent
         )
-        if is_new and user.is_active:
+        if is_new and user.is_active and not user.is_staff and user.email_verified_at is not None:
             device = " ".join(user_agent.split())[:120]
             notice(user, "new_sign_in", ip=ip, device=device or "–")
     if not user.is_active:

@@ -14,8 +14,9 @@ from django.urls import reverse
 from django_q.models import OrmQ
 
 from backoffice.admin import ROLE_APPS
+from kauri.account import tokens
 from kauri.account.admin import LEVELS
-from kauri.account.models import User
+from kauri.account.models import Session, User, WhiteIp
 from kauri.account.services import MAX_LEVEL
 from kauri.balance.models import LedgerAccount
 from kauri.callbacks.models import InboundCallback
@@ -360,3 +361,22 @@ def test_a_report_is_asked_for_and_taken(at_desk: AtDesk, drain: Callable[..., i
 def test_the_machinerys_own_screens_stay_out() -> None:
     apps = {model._meta.app_label for model in admin.site._registry}
     assert not apps & {"django_q", "otp_totp", "sessions", "contenttypes"}
+
+
+def test_sessions_are_ended_and_the_address_list_lifted(at_desk: AtDesk) -> None:
+    user = scene.customer("guarded@example.com")
+    tokens.issue(user)
+    WhiteIp.objects.create(user=user, ip="203.0.113.5", confirmed_at=clock.now())
+    shown = at_desk("Support").get(page_url(user)).content.decode()
+    assert "203.0.113.5" in shown
+    urls = [dialog(f"account_user_{act}", user.public_id) for act in ("sign_out", "lift")]
+    for url in urls:
+        at_desk("Support").post(url, {**SENT, "reason": "asked by phone"})
+    assert Session.objects.get().ended_at is None
+    assert WhiteIp.objects.count() == 1
+    for url in urls:
+        assert at_desk("Compliance").post(url, {**SENT, "reason": "asked by phone"}).status_code == 302
+    assert Session.objects.get().end_reason == "operator"
+    assert WhiteIp.objects.count() == 0
+    verbs = AuditEntry.objects.filter(object_id=str(user.pk), reason="asked by phone")
+    assert sorted(verbs.values_list("verb", flat=True)) == ["account_sign_out", "white_ips_lift"]

@@ -53,6 +53,7 @@ class Client:
     people: list[int]
     operator: int
     users: list[User] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
 
     def ask(self, step: Step) -> str:
         """The answer to the step; a refusal is an answer too."""
@@ -76,6 +77,7 @@ class Client:
         self.uah = Currency.objects.get(code="UAH")
         self.sandbox = Provider.objects.get(code="sandbox").pk
         self.decider = User.objects.get(pk=self.operator).as_actor(ip="127.0.0.1")
+        self.tokens = [tokens.issue(found[pk]) for pk in self.people]
         self.users = [found[pk] for pk in self.people]
 
     def _call(self, step: Step) -> str:
@@ -84,7 +86,7 @@ class Client:
             body["destination_account_email"] = self.users[step.to].email
         else:
             body["wallet_to"] = "sandbox:success"
-        API.token = tokens.issue(self.users[step.who])
+        API.token = self.tokens[step.who]
         answer = API.post(PATHS[step.kind], body, **{"Idempotency-Key": step.name})
         if answer.status_code == 200:
             return str(answer.content.decode())
