@@ -243,8 +243,8 @@ def test_rate_limit_headers(keyed: Callable[..., ApiClient], settings: Any) -> N
     settings.KAURI = settings.KAURI.model_copy(update={"api_rate_per_minute": 2})
     api = keyed()
     first = api.get("/api/v1/user/balance")
-    assert first.headers["RateLimit-Policy"] == '"default";q=2;w=60'
-    assert first.headers["RateLimit"].startswith('"default";r=1;t=')
+    assert first.headers["RateLimit-Policy"] == '"account";q=2;w=60'
+    assert first.headers["RateLimit"].startswith('"account";r=1;t=')
     api.get("/api/v1/user/balance")
     third = api.get("/api/v1/user/balance")
     assert (third.status_code, third.json()["code"]) == (429, "rate_limited")
