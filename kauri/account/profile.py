@@ -27,15 +27,38 @@ def codes_name(user_id: int) -> str:
     return f"totp:{user_id}"
 
 
+def must_not_guess(user_id: int) -> None:
+    """Raise ``rate_limited`` when the account has given too many wrong one-time codes lately."""
+    if throttle.peek(codes_name(user_id), WRONG_CODES, CODES_SECONDS).remaining <= 0:
+        raise KauriError("rate_limited")
+
+
+def count_wrong_code(user_id: int) -> None:
+    """One more wrong one-time code; outside the transaction that it undid."""
+    throttle.hit(codes_name(user_id), WRONG_CODES, CODES_SECONDS)
+
+
 def prove_by_totp(user: User, code: str) -> None:
     """Use up a one-time code of the account's authenticator; outside any transaction that may be undone.
 
     Raises ``totp_invalid`` (wrong, used before, or no authenticator) and, after some of them, ``rate_limited``.
     """
-    if throttle.peek(codes_name(user.pk), WRONG_CODES, CODES_SECONDS).remaining <= 0:
-        raise KauriError("rate_limited")
+    must_not_guess(user.pk)
     if totp_verify(user_id=user.pk, code=code) is None:
-        throttle.hit(codes_name(user.pk), WRONG_CODES, CODES_SECONDS)
+        count_wrong_code(user.pk)
+        raise KauriError("totp_invalid")
+
+
+def require_totp(user: User, code: str) -> None:
+    """Use up a one-time code where the account has an authenticator; the caller counts wrong ones.
+
+    Raises ``totp_required`` and ``totp_invalid``.
+    """
+    if not has_totp(user):
+        return
+    if not code:
+        raise KauriError("totp_required")
+    if totp_verify(user_id=user.pk, code=code) is None:
         raise KauriError("totp_invalid")
 
 

@@ -162,7 +162,7 @@ def test_numbers_are_exact(customer: Callable[..., User], django_assert_num_quer
     give(user, "ETH", "12345678901234567.123456789012345678")
     api = ApiClient(token=tokens.issue(user))
     api.get("/api/v1/user/balance")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         raw = api.get("/api/v1/user/balance").content.decode()
     assert '"ETH":{"total":12345678901234567.123456789012345678,"reserved":0}' in raw
     text = api.get("/api/v1/user/balance", Accept="application/json; decimals=string").json()

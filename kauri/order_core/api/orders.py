@@ -99,17 +99,19 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
         """The caller's orders, newest first, by page or by cursor."""
         require_scope(request, "read")
         user_id = request.auth.pk  # type: ignore[attr-defined]
-        sides = [wide(_filters(query).apply(orders)) for orders in selectors.sides(user_id, query.order_type)]
+        asked = _filters(query)
         limit = query.limits or query.limit
-        if query.cursor or query.page == 1:
-            rows, cursor = selectors.after_cursor(sides, query.cursor, limit)
-        else:
-            rows, cursor = selectors.page(sides, (query.page - 1) * limit, limit), None
-        count = None if query.cursor else sum(side.order_by()[: 1000 * limit].count() for side in sides)
+        page = selectors.page(
+            [asked.apply(orders) for orders in selectors.sides(user_id, query.order_type)],
+            wide,
+            limit=limit,
+            number=query.page,
+            cursor=query.cursor,
+        )
         return {
-            "orders": [views[order.type].shown(order, user_id) for order in rows],
-            "pages_count": None if count is None else -(-count // limit),
-            "next_cursor": cursor,
+            "orders": [views[order.type].shown(order, user_id) for order in page.orders],
+            "pages_count": None if page.total is None else -(-page.total // limit),
+            "next_cursor": page.cursor,
         }
 
     def details(request: HttpRequest, order_id: uuid.UUID) -> dict[str, Any]:
