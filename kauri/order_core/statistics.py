@@ -33,7 +33,10 @@ class Question:
 def question(period: str, since: datetime | None, till: datetime | None, order_type: str) -> Question:
     """The question with its defaults: the last 30 days. Raises ``validation_error``."""
     end = till or clock.now()
-    start = since or end - _DEFAULT
+    try:
+        start = since or end - _DEFAULT
+    except OverflowError:
+        start = end
     if not timedelta(0) < end - start <= LONGEST:
         raise KauriError("validation_error", fields={"from_timestamp": f"up to {LONGEST.days} days before"})
     return Question(period, start, end, order_type)

@@ -307,6 +307,9 @@ def test_statistics(
         "from_timestamp=2026-01-02&till_timestamp=2026-01-01",
         "order_type=X",
         "of=everybody",
+        "till_timestamp=0001-01-02T00:00:00Z",
+        "from_timestamp=0001-01-01T00:00:00%2B14:00",
+        "till_timestamp=9999-12-31T23:59:59-14:00",
     ],
 )
 def test_wrong_questions(api: ApiClient, query: str) -> None:

@@ -126,6 +126,8 @@ def test_pages_and_cursor_walk_every_order_once(api: ApiClient, user: User) -> N
         "order_status=NOTHING",
         "order_type=x",
         "from_timestamp=yesterday",
+        "from_timestamp=0001-01-01T00:00:00%2B14:00",
+        "till_timestamp=9999-12-31T23:59:59-14:00",
     ],
 )
 def test_wrong_questions(api: ApiClient, query: str) -> None:

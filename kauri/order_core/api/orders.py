@@ -16,6 +16,7 @@ from pydantic import Field
 from kauri.balance.selectors import order_transfers
 from kauri.common import clock
 from kauri.common.api import errors, require_scope
+from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.order_core import selectors
 from kauri.order_core.models import Order
@@ -151,14 +152,19 @@ def _filters(query: HistoryQuery) -> selectors.Filters:
         currency=query.currency.upper(),
         external_id=query.external_id,
         address=query.address,
-        from_timestamp=_utc(query.from_timestamp),
-        till_timestamp=_utc(query.till_timestamp),
+        from_timestamp=utc(query.from_timestamp),
+        till_timestamp=utc(query.till_timestamp),
     )
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    """Old clients send times without a zone: UTC is meant."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+def utc(moment: datetime | None) -> datetime | None:
+    """Old clients send times without a zone: UTC is meant. ``validation_error`` outside of all time."""
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise KauriError("validation_error", "a moment outside of the calendar") from None
 
 
 def _transfers(order: Order, user_id: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from kauri.common import clock
 from kauri.common.api import errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.order_core import statistics
+from kauri.order_core.api.orders import utc
 from kauri.order_core.states import OrderType
 
 router = Router(tags=["Orders"])
@@ -63,7 +64,7 @@ def statistics_read(request: HttpRequest, query: Query[StatisticsQuery]) -> dict
     require_scope(request, "read")
     user = request.auth  # type: ignore[attr-defined]
     asked = statistics.question(
-        query.period, _utc(query.from_timestamp), _utc(query.till_timestamp), query.order_type or ""
+        query.period, utc(query.from_timestamp), utc(query.till_timestamp), query.order_type or ""
     )
     if query.of == "system":
         if not (user.is_staff and user.has_perm("order_core.view_order")):
@@ -76,8 +77,3 @@ def statistics_read(request: HttpRequest, query: Query[StatisticsQuery]) -> dict
         "till_timestamp": clock.iso(asked.till),
         "statistics": rows,
     }
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """Old clients send times without a zone: UTC is meant."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
