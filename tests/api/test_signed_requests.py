@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pyotp
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client, RequestFactory
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -19,6 +20,7 @@ from kauri.account import tokens
 from kauri.account.models import ApiKey, ConfirmationCode, UsedNonce, User
 from kauri.account.profile import WRONG_CODES
 from kauri.common import throttle
+from kauri.common.locks import try_advisory
 from kauri.core.models import AuditEntry, Currency, IdempotencyRecord, Pair
 from kauri.order_core.models import Order
 from tests.api.client import ApiClient
@@ -232,6 +234,30 @@ def test_each_key_has_its_window(user: User, window: int) -> None:
 
     assert [sent(0), sent(window + 1000), sent(-window - 5000)] == [200, 401, 401]
     assert window == 1000 or sent(50_000) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_whose_first_try_still_runs_is_told_so(user: User) -> None:
+    """Somebody holds the key's lock in a transaction of their own: nothing is waited for, nothing done."""
+    api = keyed(user)
+    entered, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with transaction.atomic():
+            assert try_advisory("idempotency", user.pk, "withdrawal_create", "key:k-1")
+            entered.set()
+            leave.wait(timeout=30)
+        connection.close()
+
+    running = threading.Thread(target=first)
+    running.start()
+    entered.wait(timeout=30)
+    body = {"currency": "UAH", "amount": "100", "wallet_to": "sandbox:success"}
+    answer = api.post("/api/v1/withdrawal", body, **{"Idempotency-Key": '"k-1"'})
+    leave.set()
+    running.join()
+    assert code(answer) == (409, "conflict")
+    assert (Order.objects.count(), IdempotencyRecord.objects.count()) == (0, 0)
 
 
 HOSTILE = [

@@ -20,7 +20,7 @@ from kauri.core.models import IdempotencyRecord
 from kauri.order_core.models import Order
 from tests.api.client import ApiClient
 from tests.compat.old_client import OldClient, key_of
-from tests.moves import balance_of, give, sandbox_on
+from tests.moves import balance_of, give, sandbox_on, together
 
 VECTORS = Path(__file__).parent / "vectors"
 CAPTURED = json.loads((VECTORS / "sdk_requests.json").read_text(encoding="utf-8"))
@@ -195,6 +195,26 @@ def test_the_same_signature_answers_the_same_and_moves_money_once(old: OldClient
     assert first.status_code == 200, first.content
     assert first.content == again.content == with_key.content
     assert [a.headers.get("Idempotency-Replayed") for a in (first, again, with_key)] == [None, "true", "true"]
+    assert Order.objects.count() == 1
+    assert balance_of(user, "UAH") == (Decimal(895), Decimal(105))
+
+
+def test_an_old_setting_does_not_come_back(old: OldClient, user: User) -> None:
+    path = "/api/v1/user/account/setting"
+    first = old.post(path, {"name": "language", "value": "uk", "totp_code": None})
+    assert old.post(path, {"name": "language", "value": "ru", "totp_code": None}).status_code == 200
+    replayed = old.post(path, {"name": "language", "value": "uk", "totp_code": None})
+    assert replayed.content == first.content
+    user.refresh_from_db()
+    assert user.language == "ru"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_request_at_one_moment_moves_money_once(old: OldClient, user: User) -> None:
+    answers = together(4, lambda _: OldClient(old.key).post(WITHDRAWAL, wanted()))
+    bodies = {answer.content for answer in answers if answer.status_code == 200}
+    assert len(bodies) == 1
+    assert {code(answer) for answer in answers} <= {(200, ""), (409, "conflict")}
     assert Order.objects.count() == 1
     assert balance_of(user, "UAH") == (Decimal(895), Decimal(105))
 
