@@ -23,6 +23,7 @@ from kauri.deposit_order.body import deposit_object, with_chain_height
 from kauri.internal_movement_order.api import router as internal_movement_order
 from kauri.internal_movement_order.body import movement_object, received_object
 from kauri.order_core.api import OrderView, orders_router
+from kauri.order_core.api import router as order_core
 from kauri.withdrawal_order.api import router as withdrawal_order
 from kauri.withdrawal_order.body import withdrawal_object
 
@@ -35,6 +36,13 @@ their own digits; with `Accept: application/json; decimals=string` they are stri
 **Signed requests (version 2)** carry `Key`, `Sign`, `Timestamp` (milliseconds) and `Nonce`.
 `Sign` is the hex HMAC-SHA256, under the key's secret, of
 `timestamp \\n nonce \\n METHOD \\n path \\n raw query \\n sha256hex(raw body)`. A nonce is used once.
+
+**Signed requests (version 1)**, for clients of the old platform and only where the key was made for them, carry
+`Key` and `Sign` alone: the hex HMAC-SHA256 of `METHOD-path-parameters`, where the parameters (a GET's query, a
+POST's JSON body with one level of objects flattened to `outer_inner`) are sorted and form-encoded. The same `Sign`
+again within some minutes gets the first answer; withdrawals come from an address that the key lists.
+
+**Rates** are counted for the account, the address and the key; `RateLimit` shows the tightest.
 
 **Errors** are `{"status": "error", "error", "code", "detail", "field_errors", "request_id"}`; with
 `Accept: application/problem+json` they follow RFC 9457. `code` is stable.
@@ -61,6 +69,7 @@ api.add_router("", balance)
 api.add_router("", deposit_order)
 api.add_router("", withdrawal_order)
 api.add_router("", internal_movement_order)
+api.add_router("", order_core)
 api.add_router(
     "",
     orders_router(

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from django.conf import settings
@@ -38,17 +38,26 @@ class RequestIdFilter(logging.Filter):
 
 def client_ip(request: HttpRequest) -> str:
     """The caller's address; forwarded headers count only from a trusted proxy."""
-    remote = str(request.META.get("REMOTE_ADDR", "")) or "127.0.0.1"
+    remote = _address(str(request.META.get("REMOTE_ADDR", ""))) or ip_address("127.0.0.1")
     trusted = settings.KAURI.networks("trusted_proxies")
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    hops = request.headers.get("X-Forwarded-For", "").split(",")
     # From the nearest hop outwards: the first address that is not a proxy of ours is the caller.
-    while hops and any(ip_address(remote) in network for network in trusted):
-        candidate = hops.pop()
-        try:
-            remote = str(ip_address(candidate))
-        except ValueError:
-            break
-    return remote
+    while hops and any(remote in network for network in trusted):
+        if not (candidate := hops.pop().strip()):
+            continue
+        if (address := _address(candidate)) is None:
+            break  # whoever wrote this, no proxy of ours did: the last known hop is the caller
+        remote = address
+    return str(remote)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """One spelling of an address: without a zone, an IPv4 one never dressed as IPv6."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class RequestContextMiddleware:
@@ -99,8 +108,8 @@ def _with_rate(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """RateLimit headers (IETF draft) where the call was counted."""
     window: Window | None = getattr(request, "rate_window", None)
     if window is not None:
-        response["RateLimit-Policy"] = f'"default";q={window.limit};w={window.seconds}'
-        response["RateLimit"] = f'"default";r={max(window.remaining, 0)};t={window.reset}'
+        response["RateLimit-Policy"] = f'"{window.policy}";q={window.limit};w={window.seconds}'
+        response["RateLimit"] = f'"{window.policy}";r={max(window.remaining, 0)};t={window.reset}'
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             response["Retry-After"] = str(window.reset)
     return response

@@ -11,5 +11,6 @@ import django
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
 # The rate limit is counted in every request as always, only never reached.
-os.environ.setdefault("KAURI_API_RATE_PER_MINUTE", "100000000")
+for rate in ("MINUTE", "MINUTE_KEY", "MINUTE_ADDRESS"):
+    os.environ.setdefault(f"KAURI_API_RATE_PER_{rate}", "100000000")
 django.setup()

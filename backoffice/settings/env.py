@@ -124,6 +124,16 @@ class Settings(BaseSettings):
     session_idle_minutes: int = Field(30, ge=1, description="Back office: sign out after idleness.")
     session_hours: int = Field(10, ge=1, description="Back office: sign out at the latest after.")
     api_rate_per_minute: int = Field(600, ge=1, description="API requests a minute per account.")
+    api_rate_per_minute_key: int = Field(600, ge=1, description="API requests a minute per API key.")
+    api_rate_per_minute_address: int = Field(
+        1200, ge=1, description="API requests a minute per network address, of all accounts together."
+    )
+    signature_v1_replay_seconds: int = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="How long a request signed by version 1 answers with its first answer.",
+    )
     sign_in_tries: int = Field(10, ge=1, description="Failed sign-ins per account in 15 minutes.")
     sign_in_tries_per_address: int = Field(
         50, ge=1, description="Failed sign-ins per network address in 15 minutes."

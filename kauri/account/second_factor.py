@@ -59,7 +59,7 @@ def enable_2fa(*, user: User, session: Session, code: str, ip: str) -> tuple[Sig
     From here on the account's other sessions must pass the second factor too. Raises
     ``wrong_state``, ``totp_invalid``, ``rate_limited``.
     """
-    _throttled(user)
+    must_not_guess(user.pk)
     with transaction.atomic():
         lock(User.objects.filter(pk=user.pk)).get()
         device = lock(TOTPDevice.objects.filter(user=user, confirmed=False)).last()
@@ -73,7 +73,7 @@ def enable_2fa(*, user: User, session: Session, code: str, ip: str) -> tuple[Sig
             _audited(user, "enable_2fa", ip)
             notice(user, "second_factor_on", ip=ip)
             return session_passed(session.pk, device), codes
-    _count_wrong(user)
+    count_wrong_code(user.pk)
     raise KauriError("totp_invalid")
 
 
@@ -88,7 +88,7 @@ def second_factor_verify(*, user: User, session: Session, code: str, recovery_co
         device = _proven(user, code, recovery_code, ip)
         if device is not None:
             return session_passed(session.pk, device)
-    _count_wrong(user)
+    count_wrong_code(user.pk)
     raise KauriError("totp_invalid")
 
 
@@ -110,8 +110,24 @@ def disable_2fa(*, user: User, code: str, recovery_code: str, ip: str) -> None:
             _audited(user, "disable_2fa", ip)
             notice(user, "second_factor_off", ip=ip)
     if not good:
-        _count_wrong(user)
+        count_wrong_code(user.pk)
         raise KauriError("totp_invalid")
+
+
+def codes_name(user_id: int) -> str:
+    """The counter of an account's wrong one-time codes, wherever it gives them."""
+    return f"totp:{user_id}"
+
+
+def must_not_guess(user_id: int) -> None:
+    """Raise ``rate_limited`` when the account has given too many wrong one-time codes lately."""
+    if throttle.peek(codes_name(user_id), WRONG_CODES, CODES_SECONDS).remaining <= 0:
+        raise KauriError("rate_limited")
+
+
+def count_wrong_code(user_id: int) -> None:
+    """One more wrong one-time code; outside the transaction that it undid."""
+    throttle.hit(codes_name(user_id), WRONG_CODES, CODES_SECONDS)
 
 
 def totp_require(user: User, code: str) -> None:
@@ -123,9 +139,24 @@ def totp_require(user: User, code: str) -> None:
         return
     if not code:
         raise KauriError("totp_required")
-    _throttled(user)
+    totp_prove(user, code)
+
+
+def totp_prove(user: User, code: str) -> None:
+    """As :func:`totp_require`, but an account without an authenticator is refused too (``totp_invalid``)."""
+    must_not_guess(user.pk)
     if totp_verify(user_id=user.pk, code=code) is None:
-        _count_wrong(user)
+        count_wrong_code(user.pk)
+        raise KauriError("totp_invalid")
+
+
+def totp_require_inside(user: User, code: str) -> None:
+    """As :func:`totp_require`, inside a transaction that a refusal undoes: the caller counts wrong codes."""
+    if not has_second_factor(user):
+        return
+    if not code:
+        raise KauriError("totp_required")
+    if totp_verify(user_id=user.pk, code=code) is None:
         raise KauriError("totp_invalid")
 
 
@@ -133,7 +164,7 @@ def _proven(user: User, code: str, recovery_code: str, ip: str) -> TOTPDevice | 
     """The account's authenticator, if either code is right: it is used up in the caller's transaction."""
     if not code and not recovery_code:
         raise KauriError("totp_required")
-    _throttled(user)
+    must_not_guess(user.pk)
     if code:
         return totp_verify(user_id=user.pk, code=code)
     unused = RecoveryCode.objects.filter(user=user, code_hash=_hash(recovery_code), used_at__isnull=True)
@@ -156,15 +187,6 @@ def _new_recovery_codes(user: User) -> list[str]:
 def _hash(recovery_code: str) -> str:
     plain = "".join(char for char in recovery_code.lower() if char.isalnum())
     return salted_hmac("kauri.account.recovery", plain, algorithm="sha256").hexdigest()
-
-
-def _throttled(user: User) -> None:
-    if throttle.peek(f"totp:{user.pk}", WRONG_CODES, CODES_SECONDS).remaining <= 0:
-        raise KauriError("rate_limited")
-
-
-def _count_wrong(user: User) -> None:
-    throttle.hit(f"totp:{user.pk}", WRONG_CODES, CODES_SECONDS)
 
 
 def _audited(user: User, verb: str, ip: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, Subquery
 
-from kauri.account.models import Session, TOTPDevice, User, WhiteIp
+from kauri.account.models import ApiKey, Session, TOTPDevice, User, WhiteIp
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -81,6 +81,18 @@ def session_named(session_id: uuid.UUID, user_id: int, ip: str) -> Caller | None
     if session is None or session.epoch != session.user.token_epoch:
         return None
     return Caller(session, None if session.factor is None else str(session.factor), session.ip_allowed)
+
+
+def key_named(text: str, ip: str) -> tuple[ApiKey, bool, bool] | None:
+    """A key with its user; whether its account may be used from ``ip``, and whether it lists addresses. One query."""
+    listed = WhiteIp.objects.filter(user=OuterRef("user"), confirmed_at__isnull=False)
+    key = (
+        ApiKey.objects.select_related("user")
+        .annotate(ip_allowed=_ip_allowed("user", ip), lists_ips=Exists(listed))
+        .filter(key=text)
+        .first()
+    )
+    return None if key is None else (key, key.ip_allowed, key.lists_ips)
 
 
 def cooling_until(user: User) -> datetime | None:

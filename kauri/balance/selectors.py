@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import OuterRef, Subquery
 
 from kauri.balance.chart import CHART, AccountKind
 from kauri.balance.models import Entry, LedgerAccount, LedgerDay, Transfer
@@ -19,6 +20,10 @@ from kauri.core.models import Currency
 
 #: Longer than any posting's transaction lives (idle_in_transaction_session_timeout).
 _IN_FLIGHT: Final = timedelta(minutes=2)
+_CUSTOMERS_OWN: Final = {
+    "available_now": AccountKind.CUSTOMER_AVAILABLE,
+    "held_now": AccountKind.CUSTOMER_HELD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +83,24 @@ def known(at: datetime) -> datetime:
 
 
 def customer_balances(customer_id: int, at: datetime | None = None) -> list[CustomerBalance]:
-    """Every currency's balance of one customer, now or as of ``at`` (inclusive). Errors: :func:`known`."""
+    """Every currency's balance of one customer, now (one query) or as of ``at`` (inclusive; see :func:`known`)."""
     if at is None:
-        rows = LedgerAccount.objects.filter(customer_id=customer_id).values_list(
-            "currency_id", "kind", "balance"
-        )
-        found = {(currency, kind): balance for currency, kind, balance in rows}
+        held = {
+            name: Subquery(
+                LedgerAccount.objects.filter(
+                    customer_id=customer_id, currency_id=OuterRef("pk"), kind=kind
+                ).values("balance")
+            )
+            for name, kind in _CUSTOMERS_OWN.items()
+        }
+        currencies: Any = Currency.objects.annotate(**held)
+        found = {
+            (row.pk, kind): getattr(row, name) or ZERO
+            for row in currencies
+            for name, kind in _CUSTOMERS_OWN.items()
+        }
     else:
+        currencies = Currency.objects.all()
         found = {
             (currency, kind): balance
             for currency, kind, balance in _rows(
@@ -101,7 +117,7 @@ def customer_balances(customer_id: int, at: datetime | None = None) -> list[Cust
             available=exact(found.get((currency.pk, AccountKind.CUSTOMER_AVAILABLE), ZERO), currency.scale),
             held=exact(found.get((currency.pk, AccountKind.CUSTOMER_HELD), ZERO), currency.scale),
         )
-        for currency in Currency.objects.all()
+        for currency in currencies
     ]
 
 

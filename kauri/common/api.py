@@ -43,7 +43,9 @@ class ExactParser(Parser):
 
     def parse_body(self, request: HttpRequest) -> Any:
         try:
-            data = json.loads(request.body, parse_float=Decimal, parse_constant=_no_number)
+            data = json.loads(
+                request.body, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_named_once
+            )
         except (ValueError, RecursionError):
             raise KauriError("validation_error", "the body is not JSON") from None
         if not isinstance(data, dict):
@@ -122,10 +124,15 @@ AmountIn = Annotated[str | int | Decimal, BeforeValidator(_no_bool)]
 
 
 def require_scope(request: HttpRequest, scope: str) -> None:
-    """A key needs ``scope`` for this; an access token may do whatever its account may."""
+    """A key needs ``scope`` for this; an access token may do whatever its account may.
+
+    Raises ``forbidden``, and ``ip_not_allowed`` where money leaves on a signature that says no time.
+    """
     key = getattr(request, "api_key", None)
     if key is not None and scope not in key.scopes:
         raise KauriError("forbidden", f"this key lacks the scope {scope}")
+    if scope == "withdraw" and getattr(request, "weakly_signed", False):
+        raise KauriError("ip_not_allowed", "withdrawals signed by version 1 come from a listed address only")
 
 
 def idempotency_key(request: HttpRequest) -> str:
@@ -141,6 +148,14 @@ def idempotency_key(request: HttpRequest) -> str:
 def _no_number(word: str) -> Any:
     """``NaN`` and ``Infinity`` are no JSON."""
     raise ValueError(word)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A name given twice means one thing to us and another to somebody else: neither is done."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
 
 
 def _depth(data: Any) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.views.decorators.http import conditional_page
 from ninja import Query, Router, Schema
+from ninja.decorators import decorate_view
 from pydantic import Field
 
 from kauri.core import selectors
@@ -37,14 +39,16 @@ class PairsOut(Schema):
 
 
 @router.get("/currency", response=CurrenciesOut, operation_id="currency_list", auth=None)
+@decorate_view(conditional_page)
 def currency_list(request: HttpRequest, details: bool = Query(False)) -> dict[str, Any]:
-    """The currencies of the house."""
+    """The currencies of the house. `If-None-Match` with the answer's `ETag`: 304 while nothing changed."""
     del request
     return {"currencies": selectors.currency_details() if details else selectors.currency_codes()}
 
 
 @router.get("/pair", response=PairsOut, operation_id="pair_list", auth=None)
+@decorate_view(conditional_page)
 def pair_list(request: HttpRequest) -> dict[str, Any]:
-    """The pairs that can be exchanged, one row a direction."""
+    """The pairs that can be exchanged, one row a direction. `If-None-Match` with the answer's `ETag`: 304."""
     del request
     return {"pairs": selectors.pair_directions()}

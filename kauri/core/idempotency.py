@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 
@@ -22,21 +23,37 @@ class StoredAnswer:
     replayed: bool = False
 
 
+#: A key that names a request for a while only: the key, and how long.
+PassingKey = tuple[str, timedelta]
+
+
 def once(
-    *, owner_id: int, endpoint: str, keys: list[str], body: bytes, run: Callable[[], StoredAnswer]
+    *,
+    owner_id: int,
+    endpoint: str,
+    keys: list[str],
+    body: bytes,
+    run: Callable[[], StoredAnswer],
+    passing: PassingKey | None = None,
 ) -> StoredAnswer:
     """Run ``run`` once per ``(owner, endpoint, key)``; its effects and its answer commit together.
 
     ``keys`` holds every name of the request (the header's, the body's external_id); each is
     stored, any one found answers. A failed run leaves nothing behind, so it may be tried again.
+    ``passing`` is one more name, which is free again after its time.
 
     Raises ``idempotency_mismatch`` (same key, other body) and ``conflict`` (still running).
     """
     digest = hashlib.sha256(body).digest()
+    keys = sorted([*keys, passing[0]] if passing else keys)
     with transaction.atomic():
-        for key in sorted(keys):
+        for key in keys:
             if not try_advisory("idempotency", owner_id, endpoint, key):
                 raise KauriError("conflict", "the first request with this key is still running")
+        if passing:
+            IdempotencyRecord.objects.filter(
+                owner_id=owner_id, endpoint=endpoint, key=passing[0], created_at__lt=clock.now() - passing[1]
+            ).delete()
         found = list(IdempotencyRecord.objects.filter(owner_id=owner_id, endpoint=endpoint, key__in=keys))
         for record in found:
             if bytes(record.body_hash) != digest:

@@ -63,6 +63,21 @@ def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason:
     return approval
 
 
+def withdraw(order: Order) -> None:
+    """The customer no longer wants what waits: nobody decides on it any more. On a locked order.
+
+    Raises ``wrong_state`` (decided already).
+    """
+    approval = lock(Approval.objects.filter(order=order)).first()
+    if approval is None or approval.state != Approval.State.PENDING:
+        raise KauriError("wrong_state", "somebody has already decided on this order")
+    approval.state = Approval.State.WITHDRAWN
+    approval.taken_by = None
+    approval.taken_at = None
+    approval.decided_at = clock.now()
+    approval.save()
+
+
 def take(order: Order, *, actor: Actor) -> Approval:
     """Mark a waiting order as being looked at by ``actor``."""
     approval = lock(Approval.objects.filter(order=order)).first()

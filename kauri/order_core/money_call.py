@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 
+from kauri.account.second_factor import CODES_SECONDS, WRONG_CODES, codes_name
 from kauri.common import throttle
 from kauri.common.actor import Actor, ActorKind
 from kauri.common.api import idempotency_key, wants_strings
@@ -16,9 +17,6 @@ from kauri.common.exact_json import dumps
 from kauri.common.locks import retried
 from kauri.core import idempotency
 
-#: Wrong one-time codes of an account, in so many seconds.
-WRONG_CODES: Final = 5
-CODES_SECONDS: Final = 900
 #: What OpenAPI says of the header.
 IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "parameters": [
@@ -52,11 +50,12 @@ def money_call(
 ) -> HttpResponse:
     """Run ``run`` once per key and answer with its body; a repeat gets the stored answer, byte for byte.
 
-    A call without a key of the client's gets one of ours, so that a transaction lost to a deadlock
+    A request signed by version 1 is named by its signature too, for a while: nothing else in it says that it
+    is new. A call without a key of the client's gets one of ours, so that a transaction lost to a deadlock
     or a dead connection can be tried again without moving the money twice. Wrong one-time codes are
     counted here, outside the transaction that they undo; after some of them the next is not looked at.
     """
-    codes = f"totp:{request.auth.pk}"  # type: ignore[attr-defined]
+    codes = codes_name(request.auth.pk)  # type: ignore[attr-defined]
     if totp_code and (window := throttle.peek(codes, WRONG_CODES, CODES_SECONDS)).remaining <= 0:
         request.rate_window = window  # type: ignore[attr-defined]
         raise KauriError("rate_limited")
@@ -69,7 +68,8 @@ def money_call(
             200, "application/json", dumps(run(), as_strings=wants_strings(request))
         )
 
-    names = keys or [f"request:{uuid.uuid4()}"]
+    passing: idempotency.PassingKey | None = getattr(request, "passing_key", None)
+    names = keys if keys or passing else [f"request:{uuid.uuid4()}"]
     try:
         stored = retried(
             lambda: idempotency.once(
@@ -78,6 +78,7 @@ def money_call(
                 keys=names,
                 body=request.body,
                 run=answer,
+                passing=passing,
             )
         )
     except KauriError as error:
@@ -85,6 +86,6 @@ def money_call(
             throttle.hit(codes, WRONG_CODES, CODES_SECONDS)
         raise
     response = HttpResponse(stored.body, status=stored.status, content_type=stored.content_type)
-    if stored.replayed and keys:
+    if stored.replayed and (keys or passing):
         response["Idempotency-Replayed"] = "true"
     return response

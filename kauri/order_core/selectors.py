@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, IntegerField, Q, QuerySet, Subquery, Sum, Value
 
 from kauri.account.models import User
 from kauri.account.selectors import cooling_until
@@ -142,36 +142,61 @@ class Filters:
         return orders
 
 
-def after_cursor(sides: Sequence[QuerySet[Order]], cursor: str, limit: int) -> tuple[list[Order], str | None]:
-    """The page behind ``cursor`` ('' for the first), newest first, and the next page's cursor.
+class CountOf(Subquery):
+    """How many rows a query has, as a value inside another."""
+
+    template = "(select count(*) from (%(subquery)s) counted)"
+    output_field = IntegerField()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its orders, the next page's cursor, and how many orders there are (up to a bound)."""
+
+    orders: list[Order]
+    cursor: str | None
+    total: int | None
+
+
+def page(
+    sides: Sequence[QuerySet[Order]],
+    wide: Callable[[QuerySet[Order]], QuerySet[Order]],
+    *,
+    limit: int,
+    number: int = 1,
+    cursor: str = "",
+) -> Page:
+    """The page behind ``cursor``, or page ``number``; newest first. One query, two for an empty page.
 
     ``sides`` are disjoint (orders made, orders received): each is read by its own index, then merged.
+    ``wide`` adds what the orders' bodies read. ``total`` goes up to 1,000 pages, and is None behind a cursor.
     """
-    rows: list[Order] = []
-    before = _decode(cursor) if cursor else None
-    for side in sides:
-        orders = side.order_by("-created_at", "-id")
-        if before:
-            moment, last = before
-            orders = orders.filter(Q(created_at__lt=moment) | Q(created_at=moment, id__lt=last))
-        rows += orders[: limit + 1]
-    rows.sort(key=_newest, reverse=True)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return rows, _encode(rows[-1]) if more else None
+    start = 0 if cursor else (number - 1) * limit
+    newest = [
+        _before(side, cursor).order_by("-created_at", "-id").values("pk")[: start + limit + 1]
+        for side in sides
+    ]
+    found = newest[0].union(*newest[1:], all=True) if newest[1:] else newest[0]
+    orders = wide(_shown(Order.objects.filter(pk__in=found))).order_by("-created_at", "-id")
+    count = sum((CountOf(side.order_by().values("pk")[: 1000 * limit]) for side in sides), Value(0))
+    if not cursor:
+        orders = orders.annotate(total=count)
+    rows = list(orders[start : start + limit + 1])
+    if cursor:
+        total = None
+    elif rows:
+        total = rows[0].total  # type: ignore[attr-defined]
+    else:
+        total = sum(side.order_by()[: 1000 * limit].count() for side in sides) if start else 0
+    shown = rows[:limit]
+    return Page(shown, _encode(shown[-1]) if len(rows) > limit else None, total)
 
 
-def page(sides: Sequence[QuerySet[Order]], start: int, limit: int) -> list[Order]:
-    """``limit`` rows from the ``start``-th on, newest first, over all ``sides``."""
-    rows: list[Order] = []
-    for side in sides:
-        rows += side.order_by("-created_at", "-id")[: start + limit]
-    rows.sort(key=_newest, reverse=True)
-    return rows[start : start + limit]
-
-
-def _newest(order: Order) -> tuple[datetime, int]:
-    return order.created_at, order.pk
+def _before(side: QuerySet[Order], cursor: str) -> QuerySet[Order]:
+    if not cursor:
+        return side
+    moment, last = _decode(cursor)
+    return side.filter(Q(created_at__lt=moment) | Q(created_at=moment, id__lt=last))
 
 
 def _encode(order: Order) -> str:

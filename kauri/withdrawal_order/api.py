@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -11,10 +12,25 @@ from pydantic import Field
 
 from kauri.common.api import AmountIn, errors, require_scope
 from kauri.common.urls import check_callback_url
+from kauri.order_core.models import Order
 from kauri.order_core.money_call import IDEMPOTENCY_HEADER, caller, money_call
 from kauri.withdrawal_order import services
 
 router = Router(tags=["Withdrawals"])
+
+CODES = (
+    "validation_error",
+    "unauthenticated",
+    "insufficient_funds",
+    "forbidden",
+    "ip_not_allowed",
+    "totp_required",
+    "totp_invalid",
+    "conflict",
+    "idempotency_mismatch",
+    "rate_limited",
+    "provider_unavailable",
+)
 
 
 class WithdrawalIn(Schema):
@@ -34,6 +50,16 @@ class WithdrawalIn(Schema):
     totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
 
 
+class WithdrawalRepeatIn(Schema):
+    order_id: uuid.UUID = Field(..., description="A withdrawal of one's own that has ended.")
+    amount: AmountIn | None = Field(None, examples=["25.00"], description="Left out: the same again.")
+    totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
+
+
+class WithdrawalCancelIn(Schema):
+    order_id: uuid.UUID = Field(..., description="A withdrawal of one's own that waits for an operator.")
+
+
 class WithdrawalOut(Schema):
     status: str = "success"
     order_id: str = Field(..., examples=["0a6282ec-f63d-4a15-a16c-a128b46eb7eb"])
@@ -45,21 +71,7 @@ class WithdrawalOut(Schema):
 
 @router.post(
     "/withdrawal",
-    response={
-        200: WithdrawalOut,
-        **errors(
-            "validation_error",
-            "unauthenticated",
-            "insufficient_funds",
-            "forbidden",
-            "totp_required",
-            "totp_invalid",
-            "conflict",
-            "idempotency_mismatch",
-            "rate_limited",
-            "provider_unavailable",
-        ),
-    },
+    response={200: WithdrawalOut, **errors(*CODES)},
     operation_id="withdrawal_create",
     openapi_extra=IDEMPOTENCY_HEADER,
 )
@@ -86,14 +98,7 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
             ),
             actor=caller(request),
         )
-        return {
-            "status": "success",
-            "order_id": str(order.public_id),
-            "order_status": order.status,
-            "amount": order.amount_in,
-            "fee": order.fee,
-            "amount_to_withdrawal": order.amount_out,
-        }
+        return _body(order)
 
     return money_call(
         request,
@@ -102,3 +107,75 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
         totp_code=data.totp_code,
         run=run,
     )
+
+
+@router.post(
+    "/withdrawal/repeat",
+    response={200: WithdrawalOut, **errors(*CODES, "not_found", "wrong_state")},
+    operation_id="withdrawal_repeat",
+    openapi_extra=IDEMPOTENCY_HEADER,
+)
+def withdrawal_repeat(request: HttpRequest, data: WithdrawalRepeatIn) -> HttpResponse:
+    """The same withdrawal again, of the same or another amount."""
+    require_scope(request, "withdraw")
+
+    def run() -> dict[str, Any]:
+        order = services.withdrawal_repeat(
+            order_id=data.order_id,
+            amount=data.amount,
+            user_id=request.auth.pk,  # type: ignore[attr-defined]
+            actor=caller(request),
+            ip=request.client_ip,  # type: ignore[attr-defined]
+            user_agent=request.headers.get("User-Agent", ""),
+            totp_code=data.totp_code or "",
+        )
+        return _body(order)
+
+    return money_call(
+        request, endpoint="withdrawal_repeat", external_id=None, totp_code=data.totp_code, run=run
+    )
+
+
+@router.post(
+    "/withdrawal/cancel",
+    response={
+        200: WithdrawalOut,
+        **errors(
+            "validation_error",
+            "unauthenticated",
+            "forbidden",
+            "ip_not_allowed",
+            "not_found",
+            "wrong_state",
+            "conflict",
+            "idempotency_mismatch",
+            "rate_limited",
+        ),
+    },
+    operation_id="withdrawal_cancel",
+    openapi_extra=IDEMPOTENCY_HEADER,
+)
+def withdrawal_cancel(request: HttpRequest, data: WithdrawalCancelIn) -> HttpResponse:
+    """Take a withdrawal back while it waits for an operator: what was held is available again."""
+    require_scope(request, "withdraw")
+
+    def run() -> dict[str, Any]:
+        order = services.withdrawal_cancel(
+            order_id=data.order_id,
+            user_id=request.auth.pk,  # type: ignore[attr-defined]
+            actor=caller(request),
+        )
+        return _body(order)
+
+    return money_call(request, endpoint="withdrawal_cancel", external_id=None, totp_code=None, run=run)
+
+
+def _body(order: Order) -> dict[str, Any]:
+    return {
+        "status": "success",
+        "order_id": str(order.public_id),
+        "order_status": order.status,
+        "amount": order.amount_in,
+        "fee": order.fee,
+        "amount_to_withdrawal": order.amount_out,
+    }

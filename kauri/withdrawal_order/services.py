@@ -120,6 +120,77 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     return order
 
 
+def withdrawal_repeat(
+    *,
+    order_id: uuid.UUID,
+    amount: str | int | Decimal | None,
+    user_id: int,
+    actor: Actor,
+    ip: str = "",
+    user_agent: str = "",
+    totp_code: str = "",
+) -> Order:
+    """The same withdrawal again, of the same or another amount: judged anew, as any other.
+
+    Errors as :func:`withdrawal_create`'s, and ``not_found``, ``wrong_state`` (the first has not ended yet).
+    """
+    before = _own(user_id).filter(public_id=order_id).first()
+    if before is None:
+        raise KauriError("not_found")
+    if before.status not in FINAL:
+        raise KauriError("wrong_state", "this withdrawal has not ended yet")
+    detail = before.withdrawal
+    request = WithdrawalRequest(
+        user_id=user_id,
+        currency=before.currency_out.code,
+        amount=before.amount_out if amount is None else amount,
+        destination=detail.destination,
+        network=detail.network.code if detail.network else "",
+        callback_url=before.callback_url,
+        comment=before.comment,
+        additional_info=before.additional_info,
+        ip=ip,
+        user_agent=user_agent,
+        totp_code=totp_code,
+    )
+    return withdrawal_create(request=request, actor=actor)
+
+
+@transaction.atomic
+def withdrawal_cancel(*, order_id: uuid.UUID, user_id: int, actor: Actor) -> Order:
+    """The customer takes a withdrawal back that still waits for people: all of the hold is released.
+
+    A cancelled one stays as it is. Raises ``not_found``, ``wrong_state`` (on its way, or ended otherwise).
+    """
+    order = lock(_own(user_id).filter(public_id=order_id)).first()
+    if order is None:
+        raise KauriError("not_found")
+    if order.status == OrderStatus.CANCELLED:
+        return order
+    if order.status != OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION:
+        # From here on its payout may be anywhere.
+        raise KauriError("wrong_state", "this withdrawal can't be taken back any more")
+    approvals.withdraw(order)
+    machine.transition(
+        order,
+        OrderStatus.CANCELLED,
+        actor=actor,
+        body=withdrawal_object,
+        reason="taken back by the customer",
+    )
+    audit(
+        actor,
+        "withdrawal_cancel",
+        object_type="order",
+        object_id=order.public_id,
+        label=str(order.owner),
+        before={"status": OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION.value},
+        after={"status": order.status},
+    )
+    postings.release(order, None, actor=actor, reason="taken back by the customer")
+    return order
+
+
 def withdrawal_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "") -> Order:
     """An operator's yes. The last one needed sends the money on its way.
 
@@ -307,6 +378,10 @@ def _locked(order_id: uuid.UUID) -> Order:
     if order is None:
         raise KauriError("not_found")
     return order
+
+
+def _own(user_id: int) -> QuerySet[Order]:
+    return _orders().filter(owner_id=user_id, type=OrderType.WITHDRAWAL)
 
 
 def _orders() -> QuerySet[Order]:

@@ -9,7 +9,8 @@ import jwt
 import pyotp
 from django.core import mail
 
-from kauri.account.models import TOTPDevice, User
+from kauri.account import tokens
+from kauri.account.models import Session, TOTPDevice, User
 from tests.api.client import ApiClient
 from tests.house import PASSWORD
 
@@ -65,3 +66,10 @@ def subjects(user: User) -> list[str]:
 
 def last_letter() -> str:
     return str(mail.outbox[-1].body)
+
+
+def passed(user: User) -> str:
+    """A token of a session that has passed the account's second factor."""
+    device = TOTPDevice.objects.get(user=user)
+    session = Session.objects.create(user=user, epoch=user.token_epoch, second_factor=device)
+    return tokens.issue(user, session)

@@ -163,7 +163,7 @@ def test_numbers_are_exact(customer: Callable[..., User], django_assert_num_quer
     give(user, "ETH", "12345678901234567.123456789012345678")
     api = ApiClient(token=tokens.issue(user))
     api.get("/api/v1/user/balance")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         raw = api.get("/api/v1/user/balance").content.decode()
     assert '"ETH":{"total":12345678901234567.123456789012345678,"reserved":0}' in raw
     text = api.get("/api/v1/user/balance", Accept="application/json; decimals=string").json()
@@ -244,8 +244,8 @@ def test_rate_limit_headers(keyed: Callable[..., ApiClient], settings: Any) -> N
     settings.KAURI = settings.KAURI.model_copy(update={"api_rate_per_minute": 2})
     api = keyed()
     first = api.get("/api/v1/user/balance")
-    assert first.headers["RateLimit-Policy"] == '"default";q=2;w=60'
-    assert first.headers["RateLimit"].startswith('"default";r=1;t=')
+    assert first.headers["RateLimit-Policy"] == '"account";q=2;w=60'
+    assert first.headers["RateLimit"].startswith('"account";r=1;t=')
     api.get("/api/v1/user/balance")
     third = api.get("/api/v1/user/balance")
     assert (third.status_code, third.json()["code"]) == (429, "rate_limited")

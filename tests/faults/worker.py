@@ -29,7 +29,11 @@ AGAIN = 0.15
 #: More tries than any fault explains.
 TOO_OFTEN = 500
 #: Clients here ask as fast as they can.
-NO_LIMIT = {"api_rate_per_minute": 10**6}
+NO_LIMIT = {
+    "api_rate_per_minute": 10**6,
+    "api_rate_per_minute_key": 10**6,
+    "api_rate_per_minute_address": 10**6,
+}
 READY, CUT, LOST = "ready", "cut", "answer lost"
 SIGNALS = {CUT: signal.SIGUSR1, LOST: signal.SIGUSR2}
 

@@ -313,9 +313,9 @@ def sign_ins_table(sign_ins: Iterable[SignIn]) -> SafeString:
 class ApiKeyAdmin(ReadOnlyAdmin):
     """Keys without their secrets: a secret is shown once, to its owner."""
 
-    list_display = ("name", "user", "key_shown", "state", "created", "used")
+    list_display = ("name", "user", "key_shown", "state", "signature_version", "created", "used")
     list_select_related = ("user",)
-    list_filter = (("state", ChoicesDropdownFilter),)
+    list_filter = (("state", ChoicesDropdownFilter), ("signature_version", ChoicesDropdownFilter))
     exact_search: ClassVar[dict[str, str]] = {"key": "text", "user__email": "lower", "public_id": "uuid"}
     search_help_text = _("A key or the customer's e-mail, exactly")
     fields = (
@@ -325,6 +325,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "state",
         "scopes",
         "ips",
+        "signature_version",
         "window_ms",
         "decimals_as_strings",
         "created",

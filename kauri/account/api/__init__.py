@@ -2,11 +2,12 @@
 
 from ninja import Router
 
-from kauri.account.api import keys, registration, second_factor, security, sessions, telegram
+from kauri.account.api import keys, profile, registration, second_factor, security, sessions, telegram
 
 router = Router()
 router.add_router("", registration.router)
 router.add_router("", keys.router)
+router.add_router("", profile.router)
 router.add_router("", sessions.router)
 router.add_router("", second_factor.router)
 router.add_router("", security.router)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 from django.http import HttpRequest
 from ninja import Router, Schema
@@ -11,15 +11,26 @@ from pydantic import Field
 
 from kauri.account import api_keys
 from kauri.account.api.caller import by_token, ip_of
+from kauri.account.models import ApiKey
 from kauri.common.api import errors
+from kauri.common.errors import KauriError
 
 router = Router(tags=["Account"])
 
 
 class ApiKeyCreateIn(Schema):
+    """Version 1 signatures say neither when nor how often: only for clients of the old platform."""
+
     name: str = Field("API", max_length=64, examples=["shop"])
     scopes: list[str] = Field(..., max_length=4, examples=[["read", "withdraw"]])
     ips: list[str] = Field(default_factory=list, max_length=50, examples=[["203.0.113.7"]])
+    signature_version: Literal[1, 2] = Field(
+        2, examples=[2], description="1 takes both versions; withdrawals signed by 1 need a listed address."
+    )
+    window_ms: int = Field(
+        5000, ge=1000, le=60_000, examples=[5000], description="How far Timestamp may be off."
+    )
+    decimals_as_strings: bool = Field(False, examples=[False], description="Amounts in answers as strings.")
 
 
 class ApiKeyOut(Schema):
@@ -28,11 +39,20 @@ class ApiKeyOut(Schema):
     name: str = Field(..., examples=["shop"])
     state: str = Field(..., examples=["pending"])
     scopes: list[str] = Field(..., examples=[["read", "withdraw"]])
+    ips: list[str] = Field(..., examples=[["203.0.113.7"]])
+    signature_version: int = Field(..., examples=[2])
+    window_ms: int = Field(..., examples=[5000])
+    decimals_as_strings: bool = Field(..., examples=[False])
 
 
 class ApiKeyVerifyIn(Schema):
+    """One of the two codes."""
+
     api_key_id: uuid.UUID
-    code: str = Field(..., max_length=16, examples=["01234567"], description="From the letter.")
+    code: str | None = Field(None, max_length=16, examples=["01234567"], description="From the letter.")
+    totp_code: str | None = Field(
+        None, max_length=12, examples=["123456"], description="Of the account's authenticator instead."
+    )
 
 
 class ApiKeySecretOut(ApiKeyOut):
@@ -58,29 +78,48 @@ class ApiKeyDeleteIn(Schema):
 def api_key_create(request: HttpRequest, data: ApiKeyCreateIn) -> dict[str, Any]:
     """Ask for a key. It works once its code, sent by e-mail, is confirmed."""
     user = by_token(request)
-    key = api_keys.api_key_create(
-        user=user, name=data.name, scopes=data.scopes, ips=data.ips, ip=ip_of(request)
+    wanted = api_keys.KeyRequest(
+        name=data.name,
+        scopes=data.scopes,
+        ips=data.ips,
+        signature_version=data.signature_version,
+        window_ms=data.window_ms,
+        decimals_as_strings=data.decimals_as_strings,
     )
-    return {"api_key_id": key.public_id, "name": key.name, "state": key.state, "scopes": key.scopes}
+    return _shown(api_keys.api_key_create(user=user, request=wanted, ip=ip_of(request)))
 
 
 @router.post(
     "/user/api_keys/verify",
     response={
         200: ApiKeySecretOut,
-        **errors("wrong_code", "unauthenticated", "not_found", "wrong_state", "rate_limited", "forbidden"),
+        **errors(
+            "validation_error",
+            "wrong_code",
+            "unauthenticated",
+            "not_found",
+            "wrong_state",
+            "rate_limited",
+            "forbidden",
+            "totp_invalid",
+        ),
     },
     operation_id="api_key_verify",
 )
 def api_key_verify(request: HttpRequest, data: ApiKeyVerifyIn) -> dict[str, Any]:
-    """Confirm a key's code. Key and secret are shown now and never again."""
+    """Confirm a key by the letter's code or by a one-time code. Key and secret are shown now and never again."""
     user = by_token(request)
-    key = api_keys.api_key_verify(user=user, api_key_id=data.api_key_id, code=data.code, ip=ip_of(request))
+    if bool(data.code) == bool(data.totp_code):
+        raise KauriError("validation_error", fields={"code": "either code or totp_code"})
+    key = api_keys.api_key_verify(
+        user=user,
+        api_key_id=data.api_key_id,
+        ip=ip_of(request),
+        code=data.code or "",
+        totp_code=data.totp_code or "",
+    )
     return {
-        "api_key_id": key.public_id,
-        "name": key.name,
-        "state": key.state,
-        "scopes": key.scopes,
+        **_shown(key),
         "key": key.key,
         "secret": key.secret,
         "webhook_secret": user.webhook_secret,
@@ -94,5 +133,19 @@ def api_key_verify(request: HttpRequest, data: ApiKeyVerifyIn) -> dict[str, Any]
 )
 def api_key_delete(request: HttpRequest, data: ApiKeyDeleteIn) -> dict[str, Any]:
     """Stop a key for ever."""
-    key = api_keys.api_key_delete(user=by_token(request), api_key_id=data.api_key_id, ip=ip_of(request))
-    return {"api_key_id": key.public_id, "name": key.name, "state": key.state, "scopes": key.scopes}
+    return _shown(
+        api_keys.api_key_delete(user=by_token(request), api_key_id=data.api_key_id, ip=ip_of(request))
+    )
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    return {
+        "api_key_id": key.public_id,
+        "name": key.name,
+        "state": key.state,
+        "scopes": key.scopes,
+        "ips": [str(address) for address in key.ips],
+        "signature_version": key.signature_version,
+        "window_ms": key.window_ms,
+        "decimals_as_strings": key.decimals_as_strings,
+    }

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('account', '0004_authenticators_sealed'),
+        ('account', '0010_key_signature_version'),
     ]
 
     operations = [

@@ -27,6 +27,10 @@ class ApiKey(models.Model):
         ACTIVE = "active", _("Active")
         REVOKED = "revoked", _("Revoked")
 
+    class Signature(models.IntegerChoices):
+        V1 = 1, _("version 1 and 2")
+        V2 = 2, _("version 2")
+
     public_id = models.UUIDField(default=ids.uuid7, unique=True, editable=False)
     user = models.ForeignKey(User, models.PROTECT, related_name="api_keys", verbose_name=_("customer"))
     name = models.CharField(_("name"), max_length=64)
@@ -35,6 +39,12 @@ class ApiKey(models.Model):
     scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices), verbose_name=_("scopes"))
     ips = ArrayField(
         models.GenericIPAddressField(), default=list, blank=True, verbose_name=_("allowed addresses")
+    )
+    signature_version = models.PositiveSmallIntegerField(
+        _("signature"),
+        choices=Signature.choices,
+        default=Signature.V2,
+        help_text=_("version 1 has neither time nor nonce: for clients of the old platform only"),
     )
     window_ms = models.PositiveIntegerField(_("time window, ms"), default=5000)
     decimals_as_strings = models.BooleanField(_("amounts as strings"), default=False)
@@ -51,6 +61,9 @@ class ApiKey(models.Model):
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(window_ms__gte=1000, window_ms__lte=60_000), name="api_key_window"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(signature_version__in=[1, 2]), name="api_key_signature_version"
             ),
         )
 

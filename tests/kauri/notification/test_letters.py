@@ -38,7 +38,9 @@ def letters(settings: Any) -> Callable[[], list[Message]]:
 
 
 def ask(user: User) -> None:
-    api_keys.api_key_create(user=user, name="shop", scopes=["read"], ips=[], ip="127.0.0.1")
+    api_keys.api_key_create(
+        user=user, request=api_keys.KeyRequest(name="shop", scopes=["read"]), ip="127.0.0.1"
+    )
 
 
 def text_of(message: Message) -> str:
@@ -142,7 +144,9 @@ def test_no_line_of_a_name_becomes_a_header(
 ) -> None:
     user = customer()
     api_keys.api_key_create(
-        user=user, name="x\nBcc: thief@example.com", scopes=["read"], ips=[], ip="127.0.0.1"
+        user=user,
+        request=api_keys.KeyRequest(name="x\nBcc: thief@example.com", scopes=["read"]),
+        ip="127.0.0.1",
     )
     drain()
     [message] = letters()

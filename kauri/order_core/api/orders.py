@@ -16,6 +16,7 @@ from pydantic import Field
 from kauri.balance.selectors import order_transfers
 from kauri.common import clock
 from kauri.common.api import errors, require_scope
+from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.order_core import selectors
 from kauri.order_core.models import Order
@@ -99,17 +100,19 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
         """The caller's orders, newest first, by page or by cursor."""
         require_scope(request, "read")
         user_id = request.auth.pk  # type: ignore[attr-defined]
-        sides = [wide(_filters(query).apply(orders)) for orders in selectors.sides(user_id, query.order_type)]
+        asked = _filters(query)
         limit = query.limits or query.limit
-        if query.cursor or query.page == 1:
-            rows, cursor = selectors.after_cursor(sides, query.cursor, limit)
-        else:
-            rows, cursor = selectors.page(sides, (query.page - 1) * limit, limit), None
-        count = None if query.cursor else sum(side.order_by()[: 1000 * limit].count() for side in sides)
+        page = selectors.page(
+            [asked.apply(orders) for orders in selectors.sides(user_id, query.order_type)],
+            wide,
+            limit=limit,
+            number=query.page,
+            cursor=query.cursor,
+        )
         return {
-            "orders": [views[order.type].shown(order, user_id) for order in rows],
-            "pages_count": None if count is None else -(-count // limit),
-            "next_cursor": cursor,
+            "orders": [views[order.type].shown(order, user_id) for order in page.orders],
+            "pages_count": None if page.total is None else -(-page.total // limit),
+            "next_cursor": page.cursor,
         }
 
     def details(request: HttpRequest, order_id: uuid.UUID) -> dict[str, Any]:
@@ -149,14 +152,19 @@ def _filters(query: HistoryQuery) -> selectors.Filters:
         currency=query.currency.upper(),
         external_id=query.external_id,
         address=query.address,
-        from_timestamp=_utc(query.from_timestamp),
-        till_timestamp=_utc(query.till_timestamp),
+        from_timestamp=utc(query.from_timestamp),
+        till_timestamp=utc(query.till_timestamp),
     )
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    """Old clients send times without a zone: UTC is meant."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+def utc(moment: datetime | None) -> datetime | None:
+    """Old clients send times without a zone: UTC is meant. ``validation_error`` outside of all time."""
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise KauriError("validation_error", "a moment outside of the calendar") from None
 
 
 def _transfers(order: Order, user_id: int) -> list[dict[str, Any]]:
