@@ -33,6 +33,10 @@ READ: Final = frozenset(
 #: Written once.
 APPEND: Final = frozenset(
     {
+        "account_verificationanswer",
+        "account_verificationdecision",
+        "account_verificationdocument",
+        "account_verificationmove",
         "balance_selfcheck",
         "balance_trialbalancepack",
         "core_auditentry",
@@ -46,6 +50,7 @@ APPEND: Final = frozenset(
 KEEP: Final = frozenset(
     {
         "account_user",
+        "account_verificationcase",
         "balance_adjustment",
         "core_currency",
         "core_network",

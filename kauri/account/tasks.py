@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kauri.account import api_keys
+from kauri.account import api_keys, cases
 from kauri.common import throttle
 
 
@@ -14,3 +14,18 @@ def nonces_forget() -> None:
 def throttles_forget() -> None:
     """Drop counters whose window is over."""
     throttle.forget(3600)
+
+
+def case_step(case_id: int) -> None:
+    """The next call to a verification provider about one case."""
+    cases.case_step(case_id)
+
+
+def cases_sweep() -> None:
+    """Queue calls that are due; end cases whose customer did not come."""
+    cases.cases_sweep()
+
+
+def verifiers_check() -> None:
+    """Ask every verification provider how it is."""
+    cases.verifiers_check()

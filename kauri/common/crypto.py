@@ -28,6 +28,16 @@ def decrypt(token: str) -> str:
     return _fernet(tuple(settings.KAURI.encryption_keys)).decrypt(token.encode()).decode()
 
 
+def encrypt_bytes(data: bytes) -> bytes:
+    """Return the ciphertext of ``data``, for a file."""
+    return _fernet(tuple(settings.KAURI.encryption_keys)).encrypt(data)
+
+
+def decrypt_bytes(token: bytes) -> bytes:
+    """Return the clear bytes; ``InvalidToken`` when no key fits or a byte was changed."""
+    return _fernet(tuple(settings.KAURI.encryption_keys)).decrypt(token)
+
+
 class EncryptedTextField(models.TextField):
     """Text that the database only ever sees encrypted. Not searchable, on purpose."""
 
@@ -39,4 +49,4 @@ class EncryptedTextField(models.TextField):
         return value if value in {None, ""} else decrypt(str(value))
 
 
-__all__ = ["EncryptedTextField", "InvalidToken", "decrypt", "encrypt"]
+__all__ = ["EncryptedTextField", "InvalidToken", "decrypt", "decrypt_bytes", "encrypt", "encrypt_bytes"]

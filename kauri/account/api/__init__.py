@@ -2,8 +2,9 @@
 
 from ninja import Router
 
-from kauri.account.api import keys, registration
+from kauri.account.api import keys, registration, verification
 
 router = Router()
 router.add_router("", registration.router)
 router.add_router("", keys.router)
+router.add_router("", verification.router)

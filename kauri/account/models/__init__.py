@@ -3,6 +3,12 @@
 from kauri.account.models.keys import ApiKey, ConfirmationCode, UsedNonce
 from kauri.account.models.people import CustomerGroup, User, UserManager
 from kauri.account.models.record import SignIn, VerificationDecision
+from kauri.account.models.verification import (
+    VerificationAnswer,
+    VerificationCase,
+    VerificationDocument,
+    VerificationMove,
+)
 
 __all__ = [
     "ApiKey",
@@ -12,5 +18,9 @@ __all__ = [
     "UsedNonce",
     "User",
     "UserManager",
+    "VerificationAnswer",
+    "VerificationCase",
     "VerificationDecision",
+    "VerificationDocument",
+    "VerificationMove",
 ]

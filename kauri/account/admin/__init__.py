@@ -1,0 +1,15 @@
+"""Back office pages of people and of their verification."""
+
+from kauri.account.admin.cases import VerificationCaseAdmin
+from kauri.account.admin.parts import cases_table
+from kauri.account.admin.people import LEVELS, PersonAdmin, decisions_table, level_badge, sign_ins_table
+
+__all__ = [
+    "LEVELS",
+    "PersonAdmin",
+    "VerificationCaseAdmin",
+    "cases_table",
+    "decisions_table",
+    "level_badge",
+    "sign_ins_table",
+]
