@@ -469,3 +469,44 @@ def test_constraints_hold_without_python(customer: Make) -> None:
     with pytest.raises(IntegrityError, match="case_rejection_says_why"), transaction.atomic():
         VerificationCase.objects.filter(pk=case.pk).update(state="rejected", finished_at=clock.now())
     assert VerificationMove.objects.filter(case=case).count() == 3
+
+
+# -- letters ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("language", "subjects"),
+    [
+        ("en", ["Please send your documents again", "You could not be verified", "You are verified"]),
+        (
+            "uk",
+            ["Надішліть, будь ласка, документи ще раз", "Вас не вдалося верифікувати", "Вас верифіковано"],
+        ),
+        (
+            "ru",
+            ["Пришлите, пожалуйста, документы ещё раз", "Вас не удалось верифицировать", "Вы верифицированы"],
+        ),
+    ],
+)
+def test_letters_are_in_the_customers_language(
+    customer: Make,
+    operator: Op,
+    drain: Callable[..., int],
+    mailoutbox: list[Any],
+    language: str,
+    subjects: list[str],
+) -> None:
+    user, actor = customer(verification_level=0, language=language), operator("Compliance")
+    case = waiting(user)
+    cases.case_ask_again(case_id=case.public_id, documents=["identity"], words="WORDS", actor=actor)
+    hand_in(case, data=PDF)
+    cases.case_reject(case_id=case.public_id, reason_code="country", words="WORDS", actor=actor)
+    cases.case_approve(case_id=waiting(user).public_id, reason="NOT FOR THE CUSTOMER", actor=actor)
+    drain()
+    assert sorted(mail.subject for mail in mailoutbox) == sorted(subjects)
+    assert {tuple(mail.to) for mail in mailoutbox} == {(user.email,)}
+    bodies = "\n".join(mail.body for mail in mailoutbox)
+    assert bodies.count("WORDS") == 2
+    assert "NOT FOR THE CUSTOMER" not in bodies
+    assert ("We could not verify you" in bodies) == (language == "en")
+    assert "{{" not in bodies
