@@ -177,7 +177,7 @@ def _verification(request: HttpRequest) -> Card:
     state = verification.queue_state()
     overdue = ngettext("%(count)s waits longer than a day", "%(count)s wait longer than a day", state.overdue)
     return Card(
-        title=_("Customers to verify"),
+        title=_("Verification queue"),
         icon="verified_user",
         count=state.count,
         url=list_url(VerificationCase, queue="waiting"),

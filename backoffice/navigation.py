@@ -153,7 +153,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
                 work="movements",
             ),
             Screen(
-                _("Customers to verify"),
+                _("Verification queue"),
                 "verified_user",
                 "account.verificationcase",
                 "?queue=waiting",
