@@ -113,6 +113,7 @@ def test_without_a_named_algorithm_the_documented_default_counts() -> None:
         {"x_payload_digest": ""},
         {"x_payload_digest": "ї" * 64},
         {"x_payload_digest_alg": "HMAC_SHA1_HEX", "x_payload_digest": DIGESTS["HMAC_SHA1_HEX"]},
+        {"x_payload_digest_alg": "HMAC_SHA512_HEX"},  # a right digest of ours, under another's name
         {"x_payload_digest_alg": "HMAC_MD5_HEX"},
         {"x_payload_digest_alg": "none"},
         {"x_payload_digest_alg": ""},
