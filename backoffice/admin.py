@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from kauri.account.admin import PersonAdmin, level_badge
+from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
 from kauri.balance.admin import AsOfMixin, as_of_note
 from kauri.balance.models import Entry
@@ -70,7 +70,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
     CUSTOMER_SETS: ClassVar[Any] = (
         (_("Customer"), {"fields": PersonAdmin.PROFILE}),
         (_("Balances"), {"fields": ("balances",)}),
-        (_("Verification"), {"fields": ("level_shown", "decisions")}),
+        (_("Verification"), {"fields": ("level_shown", "cases_shown", "decisions")}),
         (_("Orders"), {"fields": ("orders_shown",), "classes": ("tab",)}),
         (_("Addresses"), {"fields": ("addresses",), "classes": ("tab",)}),
         (_("Keys and sign-ins"), {"fields": ("keys", "sign_in_list"), "classes": ("tab",)}),
@@ -157,6 +157,10 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
     @display(description=_("level"))
     def level_shown(self, obj: User) -> SafeString:
         return level_badge(obj)
+
+    @display(description=_("verification cases"))
+    def cases_shown(self, obj: User) -> SafeString:
+        return cases_table(obj.cases.select_related("provider").order_by("-id")[:_ROWS])
 
     @display(description=_("balances"))
     def balances(self, obj: Any) -> SafeString:

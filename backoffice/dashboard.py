@@ -17,7 +17,8 @@ from django.utils.translation import ngettext
 
 from backoffice.navigation import waiting
 from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
-from kauri.account.models import User
+from kauri.account.cases import queue as verification
+from kauri.account.models import User, VerificationCase
 from kauri.balance.chart import AccountKind
 from kauri.balance.models import Adjustment, LedgerAccount, SelfCheck
 from kauri.balance.selectors import coverage
@@ -92,6 +93,8 @@ def _work(request: HttpRequest) -> list[Card]:
     cards = []
     if "approvals" in counts:
         cards.append(_approvals(request))
+    if "verification" in counts:
+        cards.append(_verification(request))
     plain: tuple[tuple[str, Any, str, str, Any], ...] = (
         (
             "movements",
@@ -167,6 +170,24 @@ def _approvals(request: HttpRequest) -> Card:
         alarm=overdue if state.overdue else "",
         alarm_url=list_url(WithdrawalDetail, queue="overdue"),
         next_url=reverse("admin:withdrawal_next") if state.count and decides else "",
+    )
+
+
+def _verification(request: HttpRequest) -> Card:
+    state = verification.queue_state()
+    overdue = ngettext("%(count)s waits longer than a day", "%(count)s wait longer than a day", state.overdue)
+    return Card(
+        title=_("Verification queue"),
+        icon="verified_user",
+        count=state.count,
+        url=list_url(VerificationCase, queue="waiting"),
+        empty=_("Nobody waits for verification."),
+        note=str(_("the oldest came %(age)s")) % {"age": age(state.oldest)} if state.oldest else "",
+        alarm=overdue % {"count": state.overdue} if state.overdue else "",
+        alarm_url=list_url(VerificationCase, queue="overdue"),
+        next_url=reverse("admin:verification_next")
+        if state.count and request.user.has_perm("account.verify_user")
+        else "",
     )
 
 

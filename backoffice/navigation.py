@@ -14,6 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 
+from kauri.account.cases.queue import queue as verification_queue
 from kauri.account.models import User
 from kauri.balance.models import Adjustment
 from kauri.callbacks.models import InboundCallback
@@ -61,6 +62,7 @@ WORK: tuple[Work, ...] = (
             state=Approval.State.PENDING, order__type=OrderType.INTERNAL_MOVEMENT
         ),
     ),
+    Work("verification", "account.view_verificationcase", verification_queue),
     Work(
         "proposals",
         "core.view_proposal",
@@ -149,6 +151,13 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
                 "internal_movement_order.movementdetail",
                 "?queue=waiting",
                 work="movements",
+            ),
+            Screen(
+                _("Verification queue"),
+                "verified_user",
+                "account.verificationcase",
+                "?queue=waiting",
+                work="verification",
             ),
             Screen(_("Proposed changes"), "rule", "core.proposal", work="proposals"),
             Screen(_("Adjustments"), "balance", "balance.adjustment", work="adjustments"),

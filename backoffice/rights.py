@@ -33,6 +33,10 @@ READ: Final = frozenset(
 #: Written once.
 APPEND: Final = frozenset(
     {
+        "account_verificationanswer",
+        "account_verificationdecision",
+        "account_verificationdocument",
+        "account_verificationmove",
         "balance_selfcheck",
         "balance_trialbalancepack",
         "core_auditentry",
@@ -48,6 +52,7 @@ KEEP: Final = frozenset(
         "account_onetimelink",
         "account_session",
         "account_user",
+        "account_verificationcase",
         "balance_adjustment",
         "core_currency",
         "core_network",

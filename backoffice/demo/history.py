@@ -14,6 +14,8 @@ from typing import Final
 from backoffice.demo import ledger_clock, people
 from backoffice.demo.books import Finance
 from backoffice.demo.chain import DemoChain
+from kauri.account import cases
+from kauri.account.cases.queue import OVERDUE_AFTER
 from kauri.account.models import User
 from kauri.account.services import customer_verify
 from kauri.balance.selectors import CustomerBalance, customer_balances
@@ -48,6 +50,8 @@ DESTINATIONS: Final = (
     ("sandbox:lost", 0.03),
     ("sandbox:delay:30", 0.01),
 )
+#: So many days before the end somebody asks for a level and never comes back.
+LOST_INTEREST: Final = 35
 #: The last stretch, whose withdrawals are left waiting for the operators.
 FRESH: Final = timedelta(hours=3)
 
@@ -74,12 +78,19 @@ class Story:
             morning = self.start + timedelta(days=day)
             with ledger_clock.at(morning):
                 finance.morning(day, morning.date())
+                if self.days - day == LOST_INTEREST:
+                    for user in self._verifiable()[:1]:
+                        people.verification(user, papers=False)
             for moment, act in sorted(self._plan(day, morning), key=lambda item: item[0]):
                 if moment < self.end:
                     with ledger_clock.at(moment):
                         act()
             with ledger_clock.at(min(morning + timedelta(days=1), self.end)):
                 deposits.deposits_expire()
+                cases.cases_sweep()
+        with ledger_clock.at(self.end - OVERDUE_AFTER - FRESH):
+            for user in self._verifiable()[:1]:
+                people.verification(user)
         with ledger_clock.at(self.end - FRESH):
             finance.corrections(self.chance.choice(self.customers), self.end)
         self._last_hours()
@@ -273,6 +284,13 @@ class Story:
                     reason="Documents checked in a video call",
                     actor=self.operators["Compliance"].as_actor(),
                 )
+        with ledger_clock.at(next(moments)):
+            people.verifications(self._verifiable(), self.operators)
+
+    def _verifiable(self) -> list[User]:
+        """Customers, the newest first, who have a level to reach."""
+        newest = User.objects.filter(pk__in=[user.pk for user in self.customers]).order_by("-pk")
+        return list(newest.filter(verification_level__lt=3)[:7])
 
     def _stuck(self) -> None:
         user = self.chance.choice([user for user in self.customers if user.verification_level >= 1])

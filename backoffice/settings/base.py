@@ -154,6 +154,8 @@ WHITENOISE_AUTOREFRESH = False
 FILES_DIR = KAURI.state_dir / "files"
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = KAURI.callback_body_limit if CALLBACKS_PROCESS else KAURI.body_limit
+# What customers and operators upload is personal: never a clear temporary file.
+FILE_UPLOAD_HANDLERS = ["kauri.common.uploads.BoundedMemoryUploads"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -137,8 +137,13 @@ def customer_verify(*, user_id: int, level: int, reason: str, actor: Actor) -> V
     user = _customer(user_id)
     if actor.id == str(user.pk):
         raise KauriError("forbidden", "nobody verifies themselves")
+    return level_set(user=user, level=level, reason=reason.strip(), actor=actor)
+
+
+def level_set(*, user: User, level: int, reason: str, actor: Actor) -> VerificationDecision:
+    """Set the level of a locked customer in the caller's transaction, which has checked who may."""
     decision = VerificationDecision(
-        user=user, from_level=user.verification_level, to_level=level, reason=reason.strip(), at=clock.now()
+        user=user, from_level=user.verification_level, to_level=level, reason=reason, at=clock.now()
     )
     decision.stamp(actor, request_id.get())
     decision.save(force_insert=True)
@@ -150,7 +155,7 @@ def customer_verify(*, user_id: int, level: int, reason: str, actor: Actor) -> V
         label=user.email,
         before={"verification_level": user.verification_level},
         after={"verification_level": level},
-        reason=reason.strip(),
+        reason=reason,
     )
     user.verification_level = level
     user.save(update_fields=["verification_level"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kauri.account import api_keys, passwords, sessions
+from kauri.account import api_keys, cases, passwords, sessions
 from kauri.common import throttle
 
 
@@ -24,3 +24,18 @@ def reset_link_send(email: str) -> None:
 def refresh_tokens_forget() -> None:
     """Drop refresh tokens that nobody can use any more."""
     sessions.refresh_tokens_forget()
+
+
+def case_step(case_id: int) -> None:
+    """The next call to a verification provider about one case."""
+    cases.case_step(case_id)
+
+
+def cases_sweep() -> None:
+    """Queue calls that are due; end cases whose customer did not come."""
+    cases.cases_sweep()
+
+
+def verifiers_check() -> None:
+    """Ask every verification provider how it is."""
+    cases.verifiers_check()

@@ -22,7 +22,6 @@ from kauri.common.tasks import enqueue
 from kauri.core.audit import audit
 from kauri.core.models import Provider
 from kauri.core.outbox import emit
-from kauri.payment_provider import routing
 from kauri.payment_provider.gateway import GatewayError, Invalid, RawCallback, Reply
 
 logger = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ def callback_store(incoming: Incoming) -> Reply:
     An unknown provider's call is kept too, apart, and answered 404. A call that our own code can't
     read now is kept and tried again; its sender hears 503.
     """
-    provider = Provider.objects.filter(code=incoming.provider_code, kind=Provider.Kind.PAYMENT).first()
+    provider = Provider.objects.filter(code=incoming.provider_code, kind__in=dispatch.KINDS).first()
     with transaction.atomic():
         row = InboundCallback.objects.create(
             provider_code=incoming.provider_code[:32],
@@ -79,15 +78,13 @@ def callback_store(incoming: Incoming) -> Reply:
         enqueue(TASK, row.pk)
     # Stored for good: from here on nothing that breaks can lose it.
     try:
-        gateway = routing.gateway_for(provider)
-        meaning = gateway.parse_callback(raw_of(row))
-        reply = gateway.callback_reply(meaning)
+        reply, fault = dispatch.answer(provider, raw_of(row))
     except Exception:
         logger.exception("a callback of %s could not be read", provider.code)
         return Reply(status=503, body='{"status":"error"}')
     changes: dict[str, object] = {"reply_status": reply.status}
-    if isinstance(meaning, Invalid):
-        changes |= {"state": InboundCallback.State.INVALID, "outcome": meaning.reason[:300]}
+    if fault:
+        changes |= {"state": InboundCallback.State.INVALID, "outcome": fault[:300]}
     InboundCallback.objects.filter(pk=row.pk).update(**changes)
     return reply
 
@@ -102,11 +99,10 @@ def callback_process(callback_id: int) -> None:
         _finish(row, InboundCallback.State.INVALID, "unknown provider")
         return
     try:
-        gateway = routing.gateway_for(provider)
-        effect = dispatch.apply(gateway.parse_callback(raw_of(row)), provider)
+        effect = dispatch.process(provider, raw_of(row))
     except Exception as exc:
         # Whatever broke: the call is kept, tried again, and shown to a person in the end.
-        if not isinstance(exc, (KauriError, GatewayError)):
+        if not isinstance(exc, (KauriError, GatewayError, *dispatch.EXPECTED)):
             logger.exception("a callback of %s failed", row.provider_code)
         _retry_or_leave(row, f"{type(exc).__name__}: {exc}")
         return

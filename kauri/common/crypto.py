@@ -39,6 +39,16 @@ def needs_rotation(token: str) -> bool:
     return False
 
 
+def encrypt_bytes(data: bytes) -> bytes:
+    """Return the ciphertext of ``data``, for a file."""
+    return _fernet(tuple(settings.KAURI.encryption_keys)).encrypt(data)
+
+
+def decrypt_bytes(token: bytes) -> bytes:
+    """Return the clear bytes; ``InvalidToken`` when no key fits or a byte was changed."""
+    return _fernet(tuple(settings.KAURI.encryption_keys)).decrypt(token)
+
+
 class EncryptedTextField(models.TextField):
     """Text that the database only ever sees encrypted. Not searchable, on purpose."""
 
@@ -50,4 +60,12 @@ class EncryptedTextField(models.TextField):
         return value if value in {None, ""} else decrypt(str(value))
 
 
-__all__ = ["EncryptedTextField", "InvalidToken", "decrypt", "encrypt", "needs_rotation"]
+__all__ = [
+    "EncryptedTextField",
+    "InvalidToken",
+    "decrypt",
+    "decrypt_bytes",
+    "encrypt",
+    "encrypt_bytes",
+    "needs_rotation",
+]

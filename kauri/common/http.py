@@ -34,14 +34,29 @@ def post(
     proxy: str = "",
     read_timeout: float = READ_TIMEOUT,
 ) -> Answer:
-    """POST ``body`` once. No redirects, no retries: what a retry means is the caller's to decide.
+    """POST ``body`` once; see :func:`send`."""
+    return send("POST", url, body, headers=headers, session=session, proxy=proxy, read_timeout=read_timeout)
+
+
+def send(
+    method: str,
+    url: str,
+    body: bytes,
+    *,
+    headers: dict[str, str],
+    session: requests.Session,
+    proxy: str = "",
+    read_timeout: float = READ_TIMEOUT,
+) -> Answer:
+    """Send one request. No redirects, no retries: what a retry means is the caller's to decide.
 
     Raises :class:`NotSent` when no connection was made, :class:`NoAnswer` when it broke later.
     """
     try:
-        response = session.post(
+        response = session.request(
+            method,
             url,
-            data=body,
+            data=body or None,
             headers=headers,
             timeout=(CONNECT_TIMEOUT, read_timeout),
             allow_redirects=False,

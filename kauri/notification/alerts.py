@@ -41,6 +41,18 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
     "account.frozen": lambda p, url: (
         f"🧊 Frozen by its owner: {p['customer']}\n{url}/account/user/{p['user_id']}/"
     ),
+    "verification.stuck": lambda p, url: (
+        f"🪪 {p['provider']} does not answer about {p['customer']}: {p['detail']}\n"
+        f"{url}/account/verificationcase/{p['case_id']}/"
+    ),
+    "verification.unknown": lambda p, url: (
+        f"❓ {p['provider']} said something unknown about {p['customer']}: {p['detail']}\n"
+        f"{url}/account/verificationcase/{p['case_id']}/"
+    ),
+    "verification.contradicted": lambda p, url: (
+        f"⚠️ {p['provider']} no longer verifies {p['customer']} ({p['detail']}), who has level {p['level']}\n"
+        f"{url}/account/verificationcase/{p['case_id']}/"
+    ),
     "switch.off": lambda p, _: f"🛑 Switched off: {p['code']} by {p['by']}\nWhy: {p['reason']}",
     "switch.on": lambda p, _: f"🟢 Runs again: {p['code']} ({p['by']})",
     "ledger.broken": lambda p, _: "🚨 The ledger's self-check found: " + "; ".join(p["laws"]),

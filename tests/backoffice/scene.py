@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import uuid
 from dataclasses import dataclass
@@ -11,8 +13,10 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.utils import timezone
+from PIL import Image
 
-from kauri.account.models import SignIn, TOTPDevice, User
+from kauri.account import cases
+from kauri.account.models import SignIn, TOTPDevice, User, VerificationCase
 from kauri.balance import adjustments, ledger
 from kauri.balance.adjustments import Document, Place
 from kauri.balance.chart import AccountKind, TransferKind
@@ -54,7 +58,12 @@ def operator(role: str = "Treasury", email: str = "", password: str | None = Non
         email=email or f"{role.lower()}{next(_numbers)}@example.com", password=password, is_staff=True
     )
     user.groups.add(Group.objects.get(name=role))
-    return Person(user, TOTPDevice.objects.create(user=user, name="authenticator", confirmed=True))
+    return Person(user, device_of(user))
+
+
+def device_of(user: User) -> TOTPDevice:
+    """An authenticator for somebody who has none."""
+    return TOTPDevice.objects.create(user=user, name="authenticator", confirmed=True)
 
 
 def provider() -> Provider:
@@ -188,6 +197,30 @@ def delivery(user: User, state: str = Delivery.State.DEAD, order: Order | None =
     )
     DeliveryAttempt.objects.create(delivery=row, status=503, latency_ms=120, answer="down for repairs")
     return row
+
+
+def verification(user: User, *, papers: bool = True) -> VerificationCase:
+    """A case by hand: with its papers it waits for an operator."""
+    case = cases.verification_start(user_id=user.pk, level=user.verification_level + 1, ip=HOME_IP)
+    if papers:
+        for kind in list(case.asked):
+            cases.document_add(
+                user_id=user.pk,
+                case_id=case.public_id,
+                kind=kind,
+                data=picture(colour=user.email),
+                ip=HOME_IP,
+            )
+    case.refresh_from_db()
+    return case
+
+
+def picture(colour: str = "navy") -> bytes:
+    """A photo of somebody's paper; its colour is made of the text."""
+    found = io.BytesIO()
+    shade = tuple(hashlib.sha256(colour.encode()).digest()[:3])
+    Image.new("RGB", (320, 200), shade).save(found, "JPEG")
+    return found.getvalue()
 
 
 def house_lives() -> None:

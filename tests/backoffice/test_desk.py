@@ -31,6 +31,7 @@ def busy(house: None) -> None:
     scene.age_approval(late, 47)
     scene.withdrawal(scene.customer("second.customer@example.com", balance="9000"), "2000")
     scene.payout(late)
+    scene.verification(scene.customer("third@example.com", level=0))
     scene.payin()
     scene.payin("alarm")
     scene.payin("credited")
@@ -47,7 +48,7 @@ def counts(page: str) -> list[int]:
 @pytest.mark.usefixtures("busy")
 def test_work_comes_first_and_counts(at_desk: AtDesk) -> None:
     page = at_desk("Senior").get(reverse("admin:index")).content.decode()
-    assert counts(page) == [2, 0, 0, 0, 1, 2, 1, 1]
+    assert counts(page) == [2, 1, 0, 0, 0, 1, 2, 1, 1]
     assert "1 waits longer than 30 minutes" in page
     assert 'data-testid="next"' in page
     assert "every law holds" in page
@@ -59,7 +60,7 @@ def test_every_number_leads_to_its_rows(at_desk: AtDesk) -> None:
     client = at_desk("Senior")
     page = client.get(reverse("admin:index")).content.decode()
     found = re.findall(r'class="k-card-count" href="([^"]+)" data-testid="count">(\d+)<', page)
-    assert len(found) == 8
+    assert len(found) == 9
     for url, count in found:
         rows = client.get(url.replace("&amp;", "&")).content.decode()
         assert rows.count('<tr class="data-row') == int(count), url
@@ -72,7 +73,7 @@ def test_every_number_leads_to_its_rows(at_desk: AtDesk) -> None:
 @pytest.mark.usefixtures("house")
 def test_an_empty_house_says_so(at_desk: AtDesk) -> None:
     page = at_desk("Senior").get(reverse("admin:index")).content.decode()
-    assert counts(page) == [0, 0, 0, 0, 0, 0, 0, 0]
+    assert counts(page) == [0, 0, 0, 0, 0, 0, 0, 0, 0]
     assert "Nobody waits for a decision." in page
     assert "Nothing is owed and nothing is held yet." in page
     assert "no worker has ever reported" in page
@@ -113,7 +114,7 @@ def test_the_figures_refresh_without_the_page(at_desk: AtDesk) -> None:
     client = at_desk("Senior")
     part = client.get(reverse("admin:desk")).content.decode()
     assert "<html" not in part
-    assert counts(part) == [2, 0, 0, 0, 1, 2, 1, 1]
+    assert counts(part) == [2, 1, 0, 0, 0, 1, 2, 1, 1]
     assert f'data-refresh="{reverse("admin:desk")}"' in client.get(reverse("admin:index")).content.decode()
 
 

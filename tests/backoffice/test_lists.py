@@ -56,6 +56,7 @@ def _fill(number: int) -> None:
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
     scene.two_people(number)
+    scene.verification(scene.customer(f"verified{number}@example.com", level=0))
     ReportRun.objects.create(
         definition="balances_and_obligations", format="pdf", as_of=order.created_at, requested_by=user
     )

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('account', '0010_key_signature_version'),
+        ('account', '0021_verification_laws'),
     ]
 
     operations = [

@@ -6,6 +6,12 @@ from kauri.account.models.record import SignIn, VerificationDecision
 from kauri.account.models.security import OneTimeLink, RecoveryCode, TOTPDevice, WhiteIp
 from kauri.account.models.sessions import RefreshToken, Session
 from kauri.account.models.telegram import TelegramLink
+from kauri.account.models.verification import (
+    VerificationAnswer,
+    VerificationCase,
+    VerificationDocument,
+    VerificationMove,
+)
 
 __all__ = [
     "ApiKey",
@@ -21,6 +27,10 @@ __all__ = [
     "UsedNonce",
     "User",
     "UserManager",
+    "VerificationAnswer",
+    "VerificationCase",
     "VerificationDecision",
+    "VerificationDocument",
+    "VerificationMove",
     "WhiteIp",
 ]

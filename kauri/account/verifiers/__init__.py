@@ -1,0 +1,1 @@
+"""Verification providers, one to a file."""
