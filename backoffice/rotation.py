@@ -16,6 +16,8 @@ from django.apps import apps
 from django.db import connection
 from psycopg import sql
 
+from kauri.account.cases import files
+from kauri.account.models import VerificationDocument
 from kauri.common import crypto
 
 BATCH: Final = 500
@@ -56,6 +58,18 @@ SEALED: Final = (
     Column("notification_delivery", "id", "body", _token, "channel = 'email'"),
     Column("core_outboxevent", "id", "body", _letter, "kind = 'letter'"),
 )
+
+
+def documents(*, is_dry: bool) -> Outcome:
+    """The files of verification cases."""
+    outcome = Outcome(0, 0, [])
+    for name in VerificationDocument.objects.order_by("pk").values_list("file_name", flat=True).iterator():
+        outcome.seen += 1
+        try:
+            outcome.old += files.rotate(name, is_dry=is_dry)
+        except (OSError, crypto.InvalidToken):
+            outcome.lost.append(name)
+    return outcome
 
 
 def columns() -> Iterator[Column]:

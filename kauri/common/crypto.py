@@ -34,7 +34,7 @@ def needs_rotation(token: str) -> bool:
     try:
         newest.decrypt(token.encode())
     except InvalidToken:
-        decrypt(token)
+        decrypt_bytes(token.encode())
         return True
     return False
 

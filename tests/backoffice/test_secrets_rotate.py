@@ -13,10 +13,12 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from backoffice import rotation
-from kauri.account.models import ApiKey, User
+from kauri.account.cases import files
+from kauri.account.models import ApiKey, User, VerificationDocument
 from kauri.account.services import letter
 from kauri.common import crypto
 from kauri.core.models import AuditEntry, OutboxEvent, Provider
+from tests.backoffice import scene
 from tests.moves import as_owner
 
 NEW, OLD = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -73,7 +75,7 @@ def test_afterwards_the_new_key_alone_opens_everything(secrets: ApiKey, keys: Ca
     assert provider.credentials_secret == "their password"
     assert provider.history.first().credentials_secret == "their password"
     [event] = OutboxEvent.objects.filter(kind="letter")
-    assert crypto.decrypt(event.payload["sealed"]) == '{"link_token": "a code"}'
+    assert crypto.decrypt(event.payload["sealed"]) == '{"link_token": "a code", "phrase": ""}'
     before = stored("account_apikey", "secret")
     run()
     assert stored("account_apikey", "secret") == before  # nothing is written twice
@@ -86,6 +88,24 @@ def test_a_missing_key_is_said_and_harms_nothing(secrets: ApiKey, keys: Callable
     with pytest.raises(CommandError, match="can't be opened"):
         run()
     assert stored("account_apikey", "secret") == before
+
+
+def test_documents_too(house: None, keys: Callable[..., None], customer: Callable[..., User]) -> None:
+    keys(OLD)
+    case = scene.verification(customer(verification_level=0))
+    [document] = VerificationDocument.objects.filter(case=case)[:1]
+    picture = files.load(document.file_name, document.sha256)
+    keys(NEW, OLD)
+    count = VerificationDocument.objects.count()
+    assert f"documents: {count} secrets, {count} under an older key" in run()
+    keys(NEW)
+    assert files.load(document.file_name, document.sha256) == picture
+    assert f"documents: {count} secrets, 0 under an older key" in run("--check")
+    keys(Fernet.generate_key().decode())
+    with pytest.raises(CommandError, match="can't be opened"):
+        run()
+    keys(NEW)
+    assert files.load(document.file_name, document.sha256) == picture
 
 
 def test_more_than_a_batch(

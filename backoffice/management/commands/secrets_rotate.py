@@ -22,17 +22,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         del args
         is_dry: bool = options["check"]
-        old, lost = 0, 0
-        for column in rotation.columns():
-            found = rotation.rotate(column, is_dry=is_dry)
-            old, lost = old + found.old, lost + len(found.lost)
-            self.stdout.write(
-                f"{column.table}.{column.name}: {found.seen} secrets, {found.old} under an older key"
-            )
-            if found.lost:
+        found = {
+            f"{column.table}.{column.name}": rotation.rotate(column, is_dry=is_dry)
+            for column in rotation.columns()
+        }
+        found["documents"] = rotation.documents(is_dry=is_dry)
+        for name, outcome in found.items():
+            self.stdout.write(f"{name}: {outcome.seen} secrets, {outcome.old} under an older key")
+            if outcome.lost:
                 self.stderr.write(
-                    f"  no key opens {len(found.lost)} of them, the first: {', '.join(found.lost[:5])}"
+                    f"  no key opens {len(outcome.lost)} of them, the first: {', '.join(outcome.lost[:5])}"
                 )
+        old = sum(outcome.old for outcome in found.values())
+        lost = sum(len(outcome.lost) for outcome in found.values())
         if old and not is_dry:
             audit(SYSTEM, "secrets_rotate", object_type="secrets", object_id="all", after={"rotated": old})
         if lost:

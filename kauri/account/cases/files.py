@@ -41,14 +41,22 @@ def look(data: bytes) -> Looked:
 
 def store(data: bytes) -> str:
     """Keep ``data`` encrypted, whole or not at all; returns its random name."""
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = secrets.token_hex(24)
-    part = folder / f".{name}.part"
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(crypto.encrypt_bytes(data))
-    os.replace(part, folder / name)
+    _write(name, crypto.encrypt_bytes(data))
     return name
+
+
+def rotate(name: str, *, is_dry: bool) -> bool:
+    """Encrypt a file anew where another key than the newest made it; whether it needed that.
+
+    Raises ``InvalidToken`` when no key opens it, ``OSError`` when it is not there.
+    """
+    token = (_folder() / name).read_bytes()
+    if not crypto.needs_rotation(token.decode()):
+        return False
+    if not is_dry:
+        _write(name, crypto.encrypt_bytes(crypto.decrypt_bytes(token)))
+    return True
 
 
 def discard(name: str) -> None:
@@ -65,6 +73,16 @@ def load(name: str, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise KauriError("internal_error", "the stored document is not the one that was sent")
     return data
+
+
+def _write(name: str, token: bytes) -> None:
+    """Whole or not at all; a file of this name is replaced."""
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = folder / f".{name}.{secrets.token_hex(4)}.part"
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(token)
+    os.replace(part, folder / name)
 
 
 def _folder() -> Path:
