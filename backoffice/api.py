@@ -14,7 +14,6 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backoffice.auth import AUTH
 from kauri.account.api import router as account
-from kauri.balance.api import router as balance
 from kauri.common.api import ExactParser, ExactRenderer, error_response
 from kauri.common.errors import KauriError
 from kauri.core.api import router as core
@@ -65,7 +64,6 @@ api = NinjaAPI(
 
 api.add_router("", core)
 api.add_router("", account)
-api.add_router("", balance)
 api.add_router("", deposit_order)
 api.add_router("", withdrawal_order)
 api.add_router("", internal_movement_order)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 import secrets
 from dataclasses import dataclass
 from typing import Final
 
-import qrcode
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
@@ -19,6 +17,7 @@ from kauri.account.sessions import SignedIn, session_passed
 from kauri.common import clock, throttle
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
+from kauri.common.qr import png_base64
 from kauri.core.audit import audit
 
 #: Wrong codes of an account in so many seconds; the calls that move money count under the same name.
@@ -48,9 +47,7 @@ def totp_qr_code(*, user: User) -> Setup:
         raise KauriError("wrong_state", "two-factor sign-in is on")
     TOTPDevice.objects.filter(user=user, confirmed=False).delete()
     device = TOTPDevice.objects.create(user=user, name="authenticator", confirmed=False)
-    buffer = io.BytesIO()
-    qrcode.make(device.config_url).save(buffer)
-    return Setup(device.secret, device.config_url, base64.b64encode(buffer.getvalue()).decode())
+    return Setup(device.secret, device.config_url, png_base64(device.config_url))
 
 
 def enable_2fa(*, user: User, session: Session, code: str, ip: str) -> tuple[SignedIn, list[str]]:

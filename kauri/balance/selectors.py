@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -82,8 +83,14 @@ def known(at: datetime) -> datetime:
     return at
 
 
-def customer_balances(customer_id: int, at: datetime | None = None) -> list[CustomerBalance]:
-    """Every currency's balance of one customer, now (one query) or as of ``at`` (inclusive; see :func:`known`)."""
+def customer_balances(
+    customer_id: int, at: datetime | None = None, also: Mapping[str, Any] | None = None
+) -> list[CustomerBalance]:
+    """Every currency's balance of one customer, now (one query) or as of ``at`` (inclusive; see :func:`known`).
+
+    ``also``: expressions on currencies that a floor above wants read with them, by the name that they get.
+    """
+    also = also or {}
     if at is None:
         held = {
             name: Subquery(
@@ -93,14 +100,14 @@ def customer_balances(customer_id: int, at: datetime | None = None) -> list[Cust
             )
             for name, kind in _CUSTOMERS_OWN.items()
         }
-        currencies: Any = Currency.objects.annotate(**held)
+        currencies: Any = Currency.objects.annotate(**held, **also)
         found = {
             (row.pk, kind): getattr(row, name) or ZERO
             for row in currencies
             for name, kind in _CUSTOMERS_OWN.items()
         }
     else:
-        currencies = Currency.objects.all()
+        currencies = Currency.objects.annotate(**also)
         found = {
             (currency, kind): balance
             for currency, kind, balance in _rows(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from decimal import Decimal
 from typing import Any
-
-import qrcode
 
 from kauri.account.models import User
 from kauri.common.money import parse_amount
@@ -17,6 +13,7 @@ from kauri.order_core import policies
 from kauri.order_core.states import OrderType
 from kauri.payment_provider import routing
 from kauri.payment_provider.gateway import Direction
+from kauri.wallet.selectors import address_qr
 from kauri.wallet.services import address_assign, link_create
 
 
@@ -48,7 +45,7 @@ def deposit_address(
             "currency": currency.code,
             "network": provider_network.code,
             "addr": address.address,
-            "qr": qr_png(address.address),
+            "qr": address_qr(address.address),
             "external_id": address.external_id or None,
             "confirmations": provider_network.confirmations,
         }
@@ -63,10 +60,3 @@ def deposit_address(
         external_id=external_id,
     )
     return {"currency": currency.code, "url": instruction.value, "external_id": str(link.public_id)}
-
-
-def qr_png(text: str) -> str:
-    """A QR code as base64 PNG, as the old API gave it."""
-    out = io.BytesIO()
-    qrcode.make(text).save(out)
-    return base64.b64encode(out.getvalue()).decode()

@@ -13,6 +13,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
+from django.db.models import Case, OuterRef, Subquery, When
+
 from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import CONTEXT, plain
@@ -108,6 +110,15 @@ def usd_rates(currencies: list[Currency], at: datetime | None = None) -> Rates:
         if currency.code == USD:
             quotes[currency.pk] = UsdQuote(USD, Decimal(1), "by definition", moment, None)
     return Rates(moment, quotes)
+
+
+def fresh_usd_price(currency: str) -> Subquery:
+    """As an expression on rows whose ``currency`` column names one: US dollars for one unit, null when unknown."""
+    now = clock.now()
+    newest = UsdRate.objects.filter(currency=OuterRef(currency), quoted_at__lte=now).order_by(
+        "-quoted_at", "-id"
+    )
+    return Subquery(newest.values(fresh=Case(When(expires_at__gt=now, then="price")))[:1])
 
 
 def _code(currencies: list[Currency], pk: int) -> str:
