@@ -19,6 +19,7 @@ from kauri.account.cases.queue import OVERDUE_AFTER
 from kauri.account.models import User
 from kauri.account.services import customer_verify
 from kauri.balance.selectors import CustomerBalance, customer_balances
+from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency, Provider
 from kauri.deposit_order import services as deposits
@@ -289,7 +290,8 @@ class Story:
 
     def _verifiable(self) -> list[User]:
         """Customers, the newest first, who have a level to reach."""
-        newest = User.objects.filter(pk__in=[user.pk for user in self.customers]).order_by("-pk")
+        there = User.objects.filter(pk__in=[user.pk for user in self.customers], created_at__lt=clock.now())
+        newest = there.order_by("-pk")
         return list(newest.filter(verification_level__lt=3)[:7])
 
     def _stuck(self) -> None:

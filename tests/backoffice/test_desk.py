@@ -14,7 +14,9 @@ from django.urls import reverse
 
 from kauri.balance.models import SelfCheck
 from kauri.common import clock
-from kauri.core.models import Heartbeat, Provider, ScheduleRun
+from kauri.common.actor import SYSTEM
+from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
+from kauri.exchange_rate.services import usd_rate_set
 from kauri.order_core.models import Order
 from kauri.payment_provider.models import Payin
 from tests.backoffice import scene
@@ -53,6 +55,30 @@ def test_work_comes_first_and_counts(at_desk: AtDesk) -> None:
     assert 'data-testid="next"' in page
     assert "every law holds" in page
     assert "100.0 %" in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_coverage_says_what_it_is_worth_and_what_it_can_not_say(at_desk: AtDesk) -> None:
+    usd_rate_set(
+        currency_id=Currency.objects.get(code="USDT").pk,
+        price="1.001",
+        source="central bank",
+        good_for=timedelta(hours=1),
+        actor=SYSTEM,
+    )
+    page = at_desk("Senior").get(reverse("admin:index")).content.decode()
+    total = page.partition('data-testid="coverage-total"')[2].partition("</tr>")[0]
+    owed = re.sub(r"<[^>]+>", "", total.split("<td>")[2])
+    assert owed.replace("\u00a0", "").replace("\u202f", "").replace(" ", "").startswith("29029")
+    assert "central bank" in page
+    assert "no fresh rate" not in page
+
+
+@pytest.mark.usefixtures("busy")
+def test_without_a_rate_the_total_is_unknown(at_desk: AtDesk) -> None:
+    page = at_desk("Senior").get(reverse("admin:index")).content.decode()
+    assert "no fresh rate" in page
+    assert "1 currency without a fresh rate is not in it" in page
 
 
 @pytest.mark.usefixtures("busy")
