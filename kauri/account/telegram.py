@@ -109,7 +109,11 @@ def telegram_verify(*, code: str, telegram_id: int, username: str, ip: str) -> U
         raise KauriError("conflict", "this Telegram user has an account already")
     link.used_at = clock.now()
     link.save(update_fields=["used_at"])
-    _tie(user, telegram_id, username)
+    try:
+        with transaction.atomic():
+            _tie(user, telegram_id, username)
+    except IntegrityError:
+        raise KauriError("conflict", "this Telegram user is being tied elsewhere: try again") from None
     audit(
         user.as_actor(ip),
         "telegram_verify",
@@ -173,8 +177,11 @@ def _born(who: TelegramUser, language: str, ip: str) -> User:
                 label=user.email,
                 after={"telegram_id": who.id, "language": language},
             )
-    except IntegrityError:  # the same person, at this very moment
-        return User.objects.get(telegram_id=who.id)
+    except IntegrityError:  # the same person, or somebody of the same name, at this very moment
+        known = User.objects.filter(telegram_id=who.id).first()
+        if known is None:
+            raise KauriError("conflict", "somebody else is being tied to this name: try again") from None
+        return known
     return user
 
 
