@@ -93,6 +93,7 @@ def test_refused_with_a_reason_and_words(customer: Make, operator: Op) -> None:
     assert (case.state, case.reason_code, user.verification_level) == ("rejected", "outdated", 0)
     assert letter_params() == {
         "level": "1",
+        "phrase": "",
         "reason": "Строк дії документа минув",
         "words": "Паспорт прострочено.",
     }
@@ -120,6 +121,7 @@ def test_asked_again_and_sent_again(customer: Make, operator: Op) -> None:
     assert (case.state, case.asked, case.words) == ("asked_again", ["identity", "selfie"], "Too dark.")
     assert letter_params() == {
         "level": "1",
+        "phrase": "",
         "words": "Too dark.",
         "documents": "Passport or identity card, Photo of the customer with the document",
     }
