@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.datastructures import MultiValueDict
 from ninja import Schema
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_JSON: Final = "application/problem+json"
 MAX_DEPTH: Final = 8
+#: No number that means anything has more zeros; a million of them would keep a worker busy for minutes.
+MAX_EXPONENT: Final = 500
 
 
 class ErrorOut(Schema):
@@ -44,7 +47,7 @@ class ExactParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
         try:
             data = json.loads(
-                request.body, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_named_once
+                request.body, parse_float=_number, parse_constant=_no_number, object_pairs_hook=_named_once
             )
         except (ValueError, RecursionError):
             raise KauriError("validation_error", "the body is not JSON") from None
@@ -53,6 +56,12 @@ class ExactParser(Parser):
         if _depth(data) > MAX_DEPTH:
             raise KauriError("validation_error", "the body is nested too deeply")
         return data
+
+    def parse_querydict(self, data: MultiValueDict, list_fields: list[str], request: HttpRequest) -> Any:
+        """A query or a form: text that no database keeps is refused here as in a body."""
+        found = super().parse_querydict(data, list_fields, request)
+        _depth(dict(found))
+        return found
 
 
 class ExactRenderer(BaseRenderer):
@@ -143,6 +152,14 @@ def idempotency_key(request: HttpRequest) -> str:
     if len(value) > 200 or any(not 0x21 <= ord(char) <= 0x7E for char in value):  # noqa: PLR2004 - ASCII
         raise KauriError("validation_error", fields={"Idempotency-Key": "at most 200 printable characters"})
     return value
+
+
+def _number(text: str) -> Decimal:
+    """A number with a point or an exponent, from its own digits; ten bytes of it must not become a gigabyte."""
+    number = Decimal(text)
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError("the exponent is too large")
+    return number
 
 
 def _no_number(word: str) -> Any:

@@ -143,6 +143,43 @@ def test_a_withdrawal(client: Callable[..., Client], sender: User) -> None:
     assert Order.objects.get(public_id=done["order_id"]).owner == sender
 
 
+def test_a_withdrawal_is_taken_back_and_asked_for_again(client: Callable[..., Client], sender: User) -> None:
+    kauri = client()
+    first = kauri.withdrawal("UAH", 50, "sandbox:success")
+    assert balance_of(sender, "UAH") == (Decimal("45.5"), Decimal(55))
+    key = "cancel-1"
+    for _ in range(2):
+        assert (
+            kauri.withdrawal_cancel(first["order_id"], idempotency_key=key)["order_id"] == first["order_id"]
+        )
+    assert balance_of(sender, "UAH") == (Decimal("100.5"), Decimal(0))
+    again = kauri.withdrawal_repeat(first["order_id"], Decimal("60.5"))
+    assert Order.objects.get(public_id=again["order_id"]).amount_out == Decimal("60.5")
+    assert Order.objects.count() == 2
+    [row] = kauri.statistics("month", order_type="WITHDRAWAL")
+    assert (row["orders"], row["closed"], row["currency"]) == (2, 0, "UAH")
+
+
+def test_the_account_and_its_settings(client: Callable[..., Client], sender: User) -> None:
+    kauri = client()
+    told = kauri.account_info()
+    assert (told["email"], told["account_number"]) == (sender.email, sender.number)
+    assert told["withdrawal_order_limits"]["UAH"]["GATEWAY"]["min_amount"] == 50
+    assert kauri.settings() == {"language": "en", "callback_url": ""}
+    assert kauri.set_setting("language", "ua") == {"language": "uk", "callback_url": ""}
+    assert kauri.settings()["language"] == "uk"
+    with pytest.raises(Refused) as refused:
+        kauri.set_setting("callback_url", "http://169.254.169.254/")
+    assert (refused.value.code, list(refused.value.field_errors)) == ("validation_error", ["value"])
+
+
+def test_paying_in(client: Callable[..., Client], sender: User) -> None:
+    sandbox_on(settings={"page_url": "https://pay.example/page"})
+    paid = client().deposit_address("UAH", amount_to_spend=Decimal("150.5"), external_id="a-1")
+    assert paid["url"].startswith("https://pay.example/page?")
+    assert "amount=150.50" in paid["url"]
+
+
 def test_a_refusal_says_why_and_is_not_repeated(
     client: Callable[..., Client], customer: Callable[..., User], waits: list[float]
 ) -> None:

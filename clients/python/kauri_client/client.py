@@ -46,6 +46,25 @@ class Client:
         """What the account has, or had at the moment ``at`` (ISO 8601 with zone)."""
         return self.http.get("/api/v1/user/balance", {"at": at})
 
+    def account_info(self) -> Answer:
+        """Who the account is, and its limits, fees and rules as they hold now."""
+        return self.http.get("/api/v1/user/account_info")
+
+    def settings(self) -> Answer:
+        """Every setting of the account, by name."""
+        found: Answer = self.http.get("/api/v1/user/account/setting")["settings"]
+        return found
+
+    def set_setting(self, name: str, value: str, **more: Any) -> Answer:
+        """Change one setting; all of them as they stand then."""
+        data = {"name": name, "value": value, **more}
+        found: Answer = self.http.post("/api/v1/user/account/setting", data)["settings"]
+        return found
+
+    def statistics(self, period: str = "day", **filters: Any) -> list[Answer]:
+        """Counts, turnover and fees by ``period`` (day, week, month), order type and currency."""
+        return list(self.http.get("/api/v1/statistics", {"period": period, **filters})["statistics"])
+
     def deposit_address(self, currency: str, **more: Any) -> Answer:
         """Where to pay in; the same address each time for a crypto currency."""
         return self.http.post("/api/v1/deposit/address", {"currency": currency, **more})
@@ -62,6 +81,17 @@ class Client:
         """Pay out. ``external_id`` is your own name of the order. Raises ``OutcomeUnknown`` too."""
         data = {"currency": currency, "amount": amount, "wallet_to": wallet_to, **more}
         return self._moving("/api/v1/withdrawal", data, idempotency_key)
+
+    def withdrawal_repeat(
+        self, order_id: str, amount: Amount | None = None, *, idempotency_key: str | None = None, **more: Any
+    ) -> Answer:
+        """The same withdrawal again as a new order, with another amount if given."""
+        data = {"order_id": order_id, "amount": amount, **more}
+        return self._moving("/api/v1/withdrawal/repeat", data, idempotency_key)
+
+    def withdrawal_cancel(self, order_id: str, *, idempotency_key: str | None = None) -> Answer:
+        """Take a withdrawal back while it still waits for an operator."""
+        return self._moving("/api/v1/withdrawal/cancel", {"order_id": order_id}, idempotency_key)
 
     def internal_movement(
         self,
