@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from kauri.balance import selectors
 from kauri.common import clock
-from kauri.common.api import errors, require_scope
+from kauri.common.api import AMOUNT, component, errors, require_scope
 
 router = Router(tags=["Account"])
+
+
+_OLD = {
+    "type": "object",
+    "required": ["total", "reserved"],
+    "properties": {"total": AMOUNT, "reserved": AMOUNT},
+}
+#: One currency's money. Its own code names the old form, which no class can say.
+Money = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        component(
+            "Money",
+            {
+                "type": "object",
+                "required": ["currency", "available", "held"],
+                "properties": {"currency": {"type": "string"}, "available": AMOUNT, "held": AMOUNT},
+                "additionalProperties": _OLD,
+            },
+        )
+    ),
+]
 
 
 class BalanceOut(Schema):
@@ -22,7 +44,7 @@ class BalanceOut(Schema):
 
     status: str = "success"
     at: str = Field(..., examples=["2026-11-22T12:00:00Z"])
-    balance: dict[str, dict[str, Any]] = Field(
+    balance: dict[str, Money] = Field(
         ...,
         examples=[
             {

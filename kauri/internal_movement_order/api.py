@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +10,7 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from kauri.common import throttle
-from kauri.common.api import AmountIn, errors, require_scope
+from kauri.common.api import Amount, AmountIn, errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.common.urls import check_callback_url
 from kauri.internal_movement_order import services
@@ -65,9 +64,9 @@ class MovementOut(Schema):
     status: str = "success"
     order_id: str = Field(..., examples=["0a6282ec-f63d-4a15-a16c-a128b46eb7eb"])
     order_status: str = Field(..., examples=["CLOSED"])
-    amount: Decimal = Field(..., examples=["10.05"], description="What leaves the balance.")
-    fee: Decimal = Field(..., examples=["0.05"])
-    amount_to_receive: Decimal = Field(..., examples=["10.00"], description="What the recipient gets.")
+    amount: Amount = Field(..., examples=[10.05], description="What leaves the balance.")
+    fee: Amount = Field(..., examples=[0.05])
+    amount_to_receive: Amount = Field(..., examples=[10], description="What the recipient gets.")
 
 
 @router.post(

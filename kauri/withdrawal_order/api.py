@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from kauri.common.api import AmountIn, errors, require_scope
+from kauri.common.api import Amount, AmountIn, errors, require_scope
 from kauri.common.urls import check_callback_url
 from kauri.order_core.models import Order
 from kauri.order_core.money_call import IDEMPOTENCY_HEADER, caller, money_call
@@ -64,9 +63,9 @@ class WithdrawalOut(Schema):
     status: str = "success"
     order_id: str = Field(..., examples=["0a6282ec-f63d-4a15-a16c-a128b46eb7eb"])
     order_status: str = Field(..., examples=["WAITING_FOR_OPERATOR_CONFIRMATION"])
-    amount: Decimal = Field(..., examples=["25.00"], description="What leaves the balance.")
-    fee: Decimal = Field(..., examples=["0.50"])
-    amount_to_withdrawal: Decimal = Field(..., examples=["24.50"])
+    amount: Amount = Field(..., examples=[25], description="What leaves the balance.")
+    fee: Amount = Field(..., examples=[0.5])
+    amount_to_withdrawal: Amount = Field(..., examples=[24.5], description="What arrives.")
 
 
 @router.post(

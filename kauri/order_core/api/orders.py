@@ -19,6 +19,7 @@ from kauri.common.api import errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.order_core import selectors
+from kauri.order_core.api.shapes import OrderBody, OrderInFull
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderStatus, OrderType
 
@@ -63,7 +64,7 @@ class HistoryOut(Schema):
     """``pages_count`` is exact up to 1,000 pages; ``next_cursor`` is null on the last page."""
 
     status: str = "success"
-    orders: list[dict[str, Any]]
+    orders: list[OrderBody]
     pages_count: int | None = None
     next_cursor: str | None = None
 
@@ -73,7 +74,7 @@ class DetailsOut(Schema):
 
     status: str = "success"
     order_id: uuid.UUID
-    order_details: dict[str, Any]
+    order_details: OrderInFull
 
 
 def orders_router(views: Mapping[str, OrderView]) -> Router:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 
 from django.http import HttpRequest
@@ -11,7 +10,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from kauri.common import clock
-from kauri.common.api import errors, require_scope
+from kauri.common.api import Amount, errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.order_core import statistics
 from kauri.order_core.api.orders import utc
@@ -39,9 +38,9 @@ class StatisticsRow(Schema):
     currency: str = Field(..., examples=["USDT"])
     orders: int = Field(..., examples=[3])
     closed: int = Field(..., examples=[2])
-    turnover: Decimal = Field(..., examples=["250.00"])
+    turnover: Amount = Field(..., examples=[250])
     fee_currency: str = Field(..., examples=["USDT"])
-    fees: Decimal = Field(..., examples=["2.00"])
+    fees: Amount = Field(..., examples=[2])
 
 
 class StatisticsOut(Schema):
