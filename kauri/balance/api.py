@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from pydantic import Field, WithJsonSchema
 
 from kauri.balance import selectors
 from kauri.common import clock
-from kauri.common.api import AMOUNT, component, errors, require_scope
+from kauri.common.api import AMOUNT, Moment, component, errors, require_scope
 
 router = Router(tags=["Account"])
 
@@ -68,7 +67,7 @@ class BalanceOut(Schema):
     operation_id="balance_read",
 )
 def balance_read(
-    request: HttpRequest, at: datetime | None = Query(None, description="A past moment, ISO 8601.")
+    request: HttpRequest, at: Moment | None = Query(None, description="A past moment, ISO 8601.")
 ) -> dict[str, Any]:
     """Every currency's available and held money, now or as of a past moment."""
     require_scope(request, "read")

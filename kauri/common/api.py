@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -46,6 +47,26 @@ AMOUNT: Final = component(
 )
 #: An amount as the house computed it. The renderer writes it as :data:`AMOUNT` says.
 Amount = Annotated[Decimal, WithJsonSchema(AMOUNT, mode="serialization")]
+
+
+#: A moment as clients send it.
+Moment = Annotated[
+    datetime,
+    WithJsonSchema(
+        component(
+            "Moment",
+            {
+                "anyOf": [
+                    {"type": "string", "format": "date-time"},
+                    {"type": "string", "format": "date"},
+                    {"type": "number"},
+                ],
+                "description": "ISO 8601, or seconds since 1970 as clients of the old platform send it.",
+                "examples": ["2026-11-22T12:00:00Z"],
+            },
+        )
+    ),
+]
 
 
 class ErrorOut(Schema):

@@ -12,24 +12,12 @@ from pydantic import Field
 from kauri.common.api import Amount, AmountIn, errors, require_scope
 from kauri.common.urls import check_callback_url
 from kauri.order_core.models import Order
-from kauri.order_core.money_call import IDEMPOTENCY_HEADER, caller, money_call
+from kauri.order_core.money_call import IDEMPOTENCY_HEADER, ORDER_CODES, caller, money_call
 from kauri.withdrawal_order import services
 
 router = Router(tags=["Withdrawals"])
 
-CODES = (
-    "validation_error",
-    "unauthenticated",
-    "insufficient_funds",
-    "forbidden",
-    "ip_not_allowed",
-    "totp_required",
-    "totp_invalid",
-    "conflict",
-    "idempotency_mismatch",
-    "rate_limited",
-    "provider_unavailable",
-)
+CODES = (*ORDER_CODES, "invalid_destination", "provider_unavailable")
 
 
 class WithdrawalIn(Schema):
@@ -40,11 +28,11 @@ class WithdrawalIn(Schema):
     wallet_to: str = Field(
         ..., min_length=1, max_length=128, examples=["0x9858EfFD232B4033E47d90003D41EC34EcaEda94"]
     )
-    withdrawal_type: str = Field("GATEWAY", max_length=20)
+    withdrawal_type: str = Field("GATEWAY", max_length=20, examples=["GATEWAY"])
     payment_method: str | None = Field(None, max_length=24, examples=["ERC20"])
     external_id: str | None = Field(None, max_length=128, examples=["payout-0001"])
     callback_url: str | None = Field(None, max_length=500, examples=["https://shop.example/kauri"])
-    comment: str | None = Field(None, max_length=500)
+    comment: str | None = Field(None, max_length=500, examples=["Salary of May"])
     additional_info: dict[str, Any] = Field(default_factory=dict)
     totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from kauri.balance.selectors import order_transfers
 from kauri.common import clock
-from kauri.common.api import errors, require_scope
+from kauri.common.api import Moment, errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.order_core import selectors
@@ -52,8 +52,8 @@ class HistoryQuery(Schema):
     currency: str = Field("", max_length=12)
     address: str = Field("", max_length=128)
     external_id: str = Field("", max_length=128)
-    from_timestamp: datetime | None = None
-    till_timestamp: datetime | None = None
+    from_timestamp: Moment | None = None
+    till_timestamp: Moment | None = None
     page: int = Field(1, ge=1, le=1000)
     limit: int = Field(10, ge=1, le=100)
     limits: int | None = Field(None, ge=1, le=100, description="The old clients' spelling of limit.")
