@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -29,7 +28,7 @@ def documented() -> dict[tuple[str, str], dict[int, list[str]]]:
 
 
 @pytest.fixture(autouse=True)
-def _documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _documented(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare each answer with the document."""
     request_of = Client.request
 
@@ -45,4 +44,3 @@ def _documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return answer
 
     monkeypatch.setattr(Client, "request", compared)
-    yield
