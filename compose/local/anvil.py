@@ -56,7 +56,7 @@ def ensure_installed() -> Path:
     folder = places.STATE / "nodes"
     binary = folder / f"anvil-{VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / "install.lock"):
+    with locked(folder / "install.lock"):
         if not binary.exists() or _digest(binary) != SHA256:
             _install(folder, binary)
     return binary
@@ -117,7 +117,7 @@ def _install(folder: Path, binary: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One installer at a time, across processes."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

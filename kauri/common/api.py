@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -12,10 +13,11 @@ from django.utils.datastructures import MultiValueDict
 from ninja import Schema
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from kauri.common.errors import CODES, LANGUAGES, KauriError, text_for
 from kauri.common.exact_json import dumps
+from kauri.common.money import AMOUNT_TEXT
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,51 @@ PROBLEM_JSON: Final = "application/problem+json"
 MAX_DEPTH: Final = 8
 #: No number that means anything has more zeros; a million of them would keep a worker busy for minutes.
 MAX_EXPONENT: Final = 500
+
+
+#: Shapes that the API's document names once (:func:`component`).
+COMPONENTS: Final[dict[str, dict[str, Any]]] = {}
+COMPONENT: Final = "x-component"
+
+
+def component(name: str, shape: dict[str, Any]) -> dict[str, Any]:
+    """``shape`` as a schema of the document's own, by this name, wherever it is used."""
+    COMPONENTS[name] = shape
+    return {**shape, COMPONENT: name}
+
+
+#: An amount in an answer, as OpenAPI says it.
+AMOUNT: Final = component(
+    "Amount",
+    {
+        "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}],
+        "description": "A number written from the amount's own digits: read it as a decimal, never as a float. "
+        "With `Accept: application/json; decimals=string`, or a key made so, a string.",
+        "examples": [24.5],
+    },
+)
+#: An amount as the house computed it. The renderer writes it as :data:`AMOUNT` says.
+Amount = Annotated[Decimal, WithJsonSchema(AMOUNT, mode="serialization")]
+
+
+#: A moment as clients send it.
+Moment = Annotated[
+    datetime,
+    WithJsonSchema(
+        component(
+            "Moment",
+            {
+                "anyOf": [
+                    {"type": "string", "format": "date-time"},
+                    {"type": "string", "format": "date"},
+                    {"type": "number"},
+                ],
+                "description": "ISO 8601, or seconds since 1970 as clients of the old platform send it.",
+                "examples": ["2026-11-22T12:00:00Z"],
+            },
+        )
+    ),
+]
 
 
 class ErrorOut(Schema):
@@ -36,9 +83,31 @@ class ErrorOut(Schema):
     request_id: str = Field("", examples=["5f0c2a9b9d0c4c5e8a3b6d1e2f3a4b5c"])
 
 
-def errors(*codes: str) -> dict[int, type[ErrorOut]]:
+class ProblemOut(Schema):
+    """The same refusal as RFC 9457 has it, for ``Accept: application/problem+json``."""
+
+    type: str = Field(..., examples=["urn:kauri:error:below_minimum"])
+    title: str = Field(..., examples=["The amount is below the minimum."])
+    status: int = Field(..., examples=[400])
+    detail: str = Field(..., examples=["the minimum is 5 USDT"])
+    instance: str = Field(..., examples=["urn:kauri:request:5f0c2a9b9d0c4c5e8a3b6d1e2f3a4b5c"])
+    code: str = Field(..., examples=["below_minimum"])
+    field_errors: dict[str, str] = Field(default_factory=dict)
+
+
+#: Where :func:`errors` leaves the codes for the API's document.
+CODES_OF: Final = "x-codes"
+
+
+def errors(*codes: str) -> dict[int, Any]:
     """The ``response=`` entries of an operation that may answer with these codes."""
-    return {CODES[code].status: ErrorOut for code in codes}
+    found: dict[int, list[str]] = {}
+    for code in codes:
+        found.setdefault(CODES[code].status, []).append(code)
+    return {
+        status: Annotated[ErrorOut, Field(json_schema_extra={CODES_OF: list(names)})]
+        for status, names in found.items()
+    }
 
 
 class ExactParser(Parser):
@@ -129,7 +198,22 @@ def _no_bool(value: Any) -> Any:
 
 
 #: An amount as clients send it: text or number, read from its own digits.
-AmountIn = Annotated[str | int | Decimal, BeforeValidator(_no_bool)]
+AmountIn = Annotated[
+    str | int | Decimal,
+    BeforeValidator(_no_bool),
+    WithJsonSchema(
+        component(
+            "AmountIn",
+            {
+                "anyOf": [
+                    {"type": "number", "exclusiveMinimum": 0},
+                    {"type": "string", "pattern": rf"^\s*{AMOUNT_TEXT}\s*$"},
+                ],
+                "description": "A string or a number, read from its own digits.",
+            },
+        )
+    ),
+]
 
 
 def require_scope(request: HttpRequest, scope: str) -> None:

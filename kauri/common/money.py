@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import re
 from decimal import ROUND_UP, Context, Decimal, InvalidOperation
 from typing import Final
 
@@ -18,6 +19,9 @@ decimal.DefaultContext.prec = CONTEXT.prec
 decimal.getcontext().prec = CONTEXT.prec
 _LIMIT: Final = Decimal(10) ** (MAX_DIGITS - MAX_SCALE)
 ZERO: Final = Decimal(0)
+#: An amount as text, blanks around it aside. Decimal itself would take "1_000" and any alphabet's digits too.
+AMOUNT_TEXT: Final = r"\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?"
+_TEXT: Final = re.compile("-?" + AMOUNT_TEXT)
 
 
 def parse_amount(value: str | int | Decimal, scale: int) -> Decimal:
@@ -27,8 +31,11 @@ def parse_amount(value: str | int | Decimal, scale: int) -> Decimal:
     """
     if isinstance(value, (float, bool)):
         raise TypeError("money is never a float or a bool")
+    text = str(value).strip()
+    if isinstance(value, str) and not _TEXT.fullmatch(text):
+        raise KauriError("invalid_amount", "not a number")
     try:
-        amount = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+        amount = value if isinstance(value, Decimal) else Decimal(text)
     except InvalidOperation:
         raise KauriError("invalid_amount", "not a number") from None
     if not amount.is_finite():

@@ -15,11 +15,30 @@ from kauri.core import selectors
 router = Router(tags=["Market"])
 
 
+class NetworkOut(Schema):
+    name: str = Field(..., examples=["erc20"])
+    title: str = Field(..., examples=["Ethereum (ERC-20)"])
+    environment: str = Field(..., examples=["mainnet"])
+    confirmations: int = Field(..., examples=[12])
+    is_enabled: bool
+
+
+class CurrencyOut(Schema):
+    """``scale`` is how many digits an amount may have behind the point."""
+
+    name: str = Field(..., examples=["USDT"])
+    title: str = Field(..., examples=["Tether"])
+    kind: str = Field(..., examples=["crypto"])
+    scale: int = Field(..., examples=[6])
+    is_enabled: bool
+    networks: list[NetworkOut]
+
+
 class CurrenciesOut(Schema):
     """Codes; with ``details=1`` objects with kind, scale, networks and switches."""
 
     status: str = "success"
-    currencies: list[str | dict[str, Any]] = Field(..., examples=[["BTC", "ETH", "USDT", "UAH"]])
+    currencies: list[str] | list[CurrencyOut] = Field(..., examples=[["BTC", "ETH", "USDT", "UAH"]])
 
 
 class PairOut(Schema):

@@ -47,6 +47,7 @@ class DepositAddressOut(Schema):
         **errors(
             "unauthenticated",
             "validation_error",
+            "invalid_amount",
             "operation_disabled",
             "currency_disabled",
             "provider_unavailable",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -11,31 +10,20 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from kauri.common import throttle
-from kauri.common.api import AmountIn, errors, require_scope
+from kauri.common.api import Amount, AmountIn, errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.common.urls import check_callback_url
 from kauri.internal_movement_order import services
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.order_core.models import Order
-from kauri.order_core.money_call import IDEMPOTENCY_HEADER, caller, money_call
+from kauri.order_core.money_call import IDEMPOTENCY_HEADER, ORDER_CODES, caller, money_call
 
 router = Router(tags=["Internal movements"])
 
 #: Names that led to nobody, per account and hour: enough for typing errors, not for finding out who is here.
 UNKNOWN_AN_HOUR = 20
 
-CODES = (
-    "validation_error",
-    "unauthenticated",
-    "insufficient_funds",
-    "forbidden",
-    "totp_required",
-    "totp_invalid",
-    "recipient_not_found",
-    "conflict",
-    "idempotency_mismatch",
-    "rate_limited",
-)
+CODES = (*ORDER_CODES, "recipient_not_found")
 
 
 class MovementIn(Schema):
@@ -44,9 +32,11 @@ class MovementIn(Schema):
     currency: str = Field(..., max_length=12, examples=["UAH"])
     amount: AmountIn = Field(..., examples=["10.00"])
     destination_account_email: str | None = Field(None, max_length=254, examples=["friend@example.com"])
-    destination_account_number: str | None = Field(None, max_length=32, examples=["KA123456789012345"])
+    destination_account_number: str | None = Field(
+        None, max_length=32, description="As account_info says it: KA and digits."
+    )
     destination_telegram: str | None = Field(
-        None, max_length=64, examples=["@friend"], description="A linked account's id or @name."
+        None, max_length=64, description="A linked account's id or @name."
     )
     message: str | None = Field(None, max_length=500, description="For the recipient.")
     comment: str | None = Field(None, max_length=500, description="For the sender alone.")
@@ -65,9 +55,9 @@ class MovementOut(Schema):
     status: str = "success"
     order_id: str = Field(..., examples=["0a6282ec-f63d-4a15-a16c-a128b46eb7eb"])
     order_status: str = Field(..., examples=["CLOSED"])
-    amount: Decimal = Field(..., examples=["10.05"], description="What leaves the balance.")
-    fee: Decimal = Field(..., examples=["0.05"])
-    amount_to_receive: Decimal = Field(..., examples=["10.00"], description="What the recipient gets.")
+    amount: Amount = Field(..., examples=[10.05], description="What leaves the balance.")
+    fee: Amount = Field(..., examples=[0.05])
+    amount_to_receive: Amount = Field(..., examples=[10], description="What the recipient gets.")
 
 
 @router.post(

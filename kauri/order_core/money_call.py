@@ -23,11 +23,31 @@ IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
         {
             "in": "header",
             "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": 200},
+            "schema": {"type": "string", "maxLength": 202, "pattern": r"^[\x21-\x7e]*$"},
+            "example": "payout-0001",
             "description": "Same key and body: the stored answer. external_id in the body works alike.",
         }
     ]
 }
+
+#: Refusals of every call that makes an order: the door's, the amount's, the policy's, the balance's.
+ORDER_CODES: Final = (
+    "validation_error",
+    "invalid_amount",
+    "below_minimum",
+    "above_maximum",
+    "insufficient_funds",
+    "limit_exceeded",
+    "operation_disabled",
+    "currency_disabled",
+    "verification_required",
+    "account_disabled",
+    "totp_required",
+    "totp_invalid",
+    "conflict",
+    "idempotency_mismatch",
+    "rate_unavailable",
+)
 
 
 def caller(request: HttpRequest) -> Actor:

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from kauri.common.api import AmountIn, errors, require_scope
+from kauri.common.api import Amount, AmountIn, errors, require_scope
 from kauri.common.urls import check_callback_url
 from kauri.order_core.models import Order
-from kauri.order_core.money_call import IDEMPOTENCY_HEADER, caller, money_call
+from kauri.order_core.money_call import IDEMPOTENCY_HEADER, ORDER_CODES, caller, money_call
 from kauri.withdrawal_order import services
 
 router = Router(tags=["Withdrawals"])
 
-CODES = (
-    "validation_error",
-    "unauthenticated",
-    "insufficient_funds",
-    "forbidden",
-    "ip_not_allowed",
-    "totp_required",
-    "totp_invalid",
-    "conflict",
-    "idempotency_mismatch",
-    "rate_limited",
-    "provider_unavailable",
-)
+CODES = (*ORDER_CODES, "invalid_destination", "provider_unavailable")
 
 
 class WithdrawalIn(Schema):
@@ -41,11 +28,11 @@ class WithdrawalIn(Schema):
     wallet_to: str = Field(
         ..., min_length=1, max_length=128, examples=["0x9858EfFD232B4033E47d90003D41EC34EcaEda94"]
     )
-    withdrawal_type: str = Field("GATEWAY", max_length=20)
+    withdrawal_type: str = Field("GATEWAY", max_length=20, examples=["GATEWAY"])
     payment_method: str | None = Field(None, max_length=24, examples=["ERC20"])
     external_id: str | None = Field(None, max_length=128, examples=["payout-0001"])
     callback_url: str | None = Field(None, max_length=500, examples=["https://shop.example/kauri"])
-    comment: str | None = Field(None, max_length=500)
+    comment: str | None = Field(None, max_length=500, examples=["Salary of May"])
     additional_info: dict[str, Any] = Field(default_factory=dict)
     totp_code: str | None = Field(None, max_length=12, description="Where the amount needs one.")
 
@@ -64,9 +51,9 @@ class WithdrawalOut(Schema):
     status: str = "success"
     order_id: str = Field(..., examples=["0a6282ec-f63d-4a15-a16c-a128b46eb7eb"])
     order_status: str = Field(..., examples=["WAITING_FOR_OPERATOR_CONFIRMATION"])
-    amount: Decimal = Field(..., examples=["25.00"], description="What leaves the balance.")
-    fee: Decimal = Field(..., examples=["0.50"])
-    amount_to_withdrawal: Decimal = Field(..., examples=["24.50"])
+    amount: Amount = Field(..., examples=[25], description="What leaves the balance.")
+    fee: Amount = Field(..., examples=[0.5])
+    amount_to_withdrawal: Amount = Field(..., examples=[24.5], description="What arrives.")
 
 
 @router.post(

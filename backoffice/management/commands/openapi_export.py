@@ -1,4 +1,4 @@
-"""``manage.py openapi_export``: write the API's contract, and the list of the calls that it must have."""
+"""``manage.py openapi_export``: write the API's contract, a collection of it, and the list of its calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from backoffice import calls
+from backoffice import calls, collection
 from backoffice.api import schema
 from backoffice.settings.env import ROOT
 
@@ -15,13 +15,17 @@ from backoffice.settings.env import ROOT
 class Command(BaseCommand):
     """The committed files are compared with the code by tests."""
 
-    help = "Write fixtures/openapi.json and docs/calls.md"
+    help = "Write fixtures/openapi.json, fixtures/kauri.postman_collection.json and docs/calls.md"
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args, options
         document = schema()
         texts = {
             ROOT / "fixtures" / "openapi.json": json.dumps(document, indent=1, sort_keys=True, default=str)
+            + "\n",
+            ROOT / "fixtures" / "kauri.postman_collection.json": json.dumps(
+                collection.collection(document), indent=1, default=str
+            )
             + "\n",
             ROOT / "docs" / "calls.md": calls.page(document),
         }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from ninja import Router, Schema
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt, WithJsonSchema
 
 from kauri.account import api_keys
 from kauri.account.api.caller import by_token, ip_of
@@ -18,19 +18,25 @@ from kauri.common.errors import KauriError
 router = Router(tags=["Account"])
 
 
+#: Checked by the service, which names the field.
+Scope = Annotated[str, WithJsonSchema({"type": "string", "enum": list(ApiKey.Scope.values)})]
+
+
 class ApiKeyCreateIn(Schema):
     """Version 1 signatures say neither when nor how often: only for clients of the old platform."""
 
     name: str = Field("API", max_length=64, examples=["shop"])
-    scopes: list[str] = Field(..., max_length=4, examples=[["read", "withdraw"]])
+    scopes: list[Scope] = Field(..., min_length=1, max_length=4, examples=[["read", "withdraw"]])
     ips: list[str] = Field(default_factory=list, max_length=50, examples=[["203.0.113.7"]])
     signature_version: Literal[1, 2] = Field(
         2, examples=[2], description="1 takes both versions; withdrawals signed by 1 need a listed address."
     )
-    window_ms: int = Field(
+    window_ms: StrictInt = Field(
         5000, ge=1000, le=60_000, examples=[5000], description="How far Timestamp may be off."
     )
-    decimals_as_strings: bool = Field(False, examples=[False], description="Amounts in answers as strings.")
+    decimals_as_strings: StrictBool = Field(
+        False, examples=[False], description="Amounts in answers as strings."
+    )
 
 
 class ApiKeyOut(Schema):

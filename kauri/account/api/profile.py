@@ -32,7 +32,7 @@ class SettingIn(Schema):
 
 class SettingsOut(Schema):
     status: str = "success"
-    settings: dict[str, Any] = Field(
+    settings: dict[str, str] = Field(
         ..., examples=[{"language": "uk", "callback_url": "https://shop.example/kauri"}]
     )
 

@@ -68,7 +68,7 @@ def totp_qr_code(request: HttpRequest, response: HttpResponse) -> dict[str, Any]
     "/user/enable_2fa",
     response={
         200: EnabledOut,
-        **errors("validation_error", "unauthenticated", "totp_invalid", "wrong_state", "rate_limited"),
+        **errors("totp_required", "totp_invalid", "wrong_state"),
     },
     operation_id="enable_2fa",
 )
@@ -84,7 +84,7 @@ def enable_2fa(request: HttpRequest, response: HttpResponse, data: EnableIn) -> 
     "/user/totp/verify",
     response={
         200: PassedOut,
-        **errors("validation_error", "unauthenticated", "totp_invalid", "wrong_state", "rate_limited"),
+        **errors("totp_required", "totp_invalid", "wrong_state"),
     },
     operation_id="second_factor_verify",
 )
@@ -105,7 +105,7 @@ def second_factor_verify(request: HttpRequest, data: CodeIn) -> dict[str, Any]:
     "/user/disable_2fa",
     response={
         200: StatusOut,
-        **errors("validation_error", "unauthenticated", "totp_invalid", "wrong_state", "rate_limited"),
+        **errors("totp_required", "totp_invalid", "wrong_state"),
     },
     operation_id="disable_2fa",
 )

@@ -62,7 +62,7 @@ class AntiPhishingCodeIn(Schema):
     "/user/change_password",
     response={
         200: StatusOut,
-        **errors("validation_error", "unauthenticated", "totp_required", "conflict", "rate_limited"),
+        **errors("validation_error", "totp_required", "totp_invalid", "conflict"),
     },
     operation_id="change_password",
 )
@@ -110,7 +110,7 @@ def set_new_password(request: HttpRequest, data: SetNewPasswordIn) -> dict[str, 
     "/user/white_ip/create",
     response={
         200: WhiteIpOut,
-        **errors("validation_error", "unauthenticated", "limit_exceeded", "totp_required", "rate_limited"),
+        **errors("validation_error", "wrong_code", "limit_exceeded", "totp_required", "totp_invalid"),
     },
     operation_id="white_ip_create",
 )
@@ -133,7 +133,7 @@ def white_ip_create(request: HttpRequest, data: WhiteIpIn) -> dict[str, Any]:
     "/user/white_ip/delete",
     response={
         200: WhiteIpOut,
-        **errors("validation_error", "unauthenticated", "not_found", "totp_required", "rate_limited"),
+        **errors("validation_error", "wrong_code", "not_found", "totp_required", "totp_invalid"),
     },
     operation_id="white_ip_delete",
 )
@@ -153,7 +153,7 @@ def white_ip_delete(request: HttpRequest, data: WhiteIpIn) -> dict[str, Any]:
     "/user/anti_phishing_code",
     response={
         200: StatusOut,
-        **errors("validation_error", "unauthenticated", "totp_required", "rate_limited"),
+        **errors("validation_error", "totp_required", "totp_invalid"),
     },
     operation_id="anti_phishing_code_set",
 )

@@ -76,7 +76,15 @@ class SessionEndOut(Schema):
     "/user/obtain_token",
     response={
         200: ObtainTokenOut,
-        **errors("validation_error", "invalid_credentials", "email_not_verified", "rate_limited"),
+        **errors(
+            "validation_error",
+            "invalid_credentials",
+            "email_not_verified",
+            "account_disabled",
+            "forbidden",
+            "ip_not_allowed",
+            "rate_limited",
+        ),
     },
     operation_id="obtain_token",
     auth=None,

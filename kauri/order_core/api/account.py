@@ -13,11 +13,20 @@ from kauri.account.selectors import has_second_factor
 from kauri.common import clock
 from kauri.common.api import errors, language_of, require_scope
 from kauri.order_core import profile
+from kauri.order_core.api.shapes import Fees, Limits, Rules
 
 router = Router(tags=["Account"])
 
 LIMITS = {
-    "USDT": {"GATEWAY": {"min_amount": 5, "max_amount": 100000, "daily_amount": 200000, "daily_count": 20}}
+    "USDT": {
+        "GATEWAY": {
+            "min_amount": 5,
+            "max_amount": 100000,
+            "daily_amount": 200000,
+            "monthly_amount": None,
+            "daily_count": 20,
+        }
+    }
 }
 FEES = {
     "USDT": {"GATEWAY": {"static_fee": 0, "percent_fee": 0.5, "min_fee": 1, "max_fee": 50}},
@@ -52,15 +61,15 @@ class AccountInfoOut(Schema):
     language: str = Field(..., examples=["uk"])
     referral_id: str | None = Field(None, description="The old platform's; nobody is referred here.")
     created: str = Field(..., examples=["2026-11-22T12:00:00Z"])
-    deposit_order_limits: dict[str, Any] = Field(..., examples=[LIMITS])
-    deposit_order_fees: dict[str, Any] = Field(..., examples=[FEES])
-    deposit_order_processing_rules: dict[str, Any]
-    withdrawal_order_limits: dict[str, Any] = Field(..., examples=[LIMITS])
-    withdrawal_order_fees: dict[str, Any] = Field(..., examples=[FEES])
-    withdrawal_order_processing_rules: dict[str, Any] = Field(..., examples=[RULES])
-    internal_movement_limits: dict[str, Any]
-    internal_movement_fees: dict[str, Any]
-    internal_movement_processing_rules: dict[str, Any]
+    deposit_order_limits: Limits = Field(..., examples=[LIMITS])
+    deposit_order_fees: Fees = Field(..., examples=[FEES])
+    deposit_order_processing_rules: Rules
+    withdrawal_order_limits: Limits = Field(..., examples=[LIMITS])
+    withdrawal_order_fees: Fees = Field(..., examples=[FEES])
+    withdrawal_order_processing_rules: Rules = Field(..., examples=[RULES])
+    internal_movement_limits: Limits
+    internal_movement_fees: Fees
+    internal_movement_processing_rules: Rules
 
 
 @router.get(

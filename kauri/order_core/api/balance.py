@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from kauri.balance.selectors import CustomerBalance, customer_balances
 from kauri.common import clock
-from kauri.common.api import errors, require_scope
+from kauri.common.api import AMOUNT, Moment, component, errors, require_scope
 from kauri.common.money import CONTEXT
 from kauri.core.models import Currency
 from kauri.exchange_rate.selectors import USD, fresh_usd_price, usd_rates
@@ -22,6 +21,36 @@ from kauri.wallet.selectors import address_qr, newest_address
 router = Router(tags=["Account"])
 
 Prices = Mapping[str, Decimal | None]
+
+_UNKNOWN_TOO = {"anyOf": [AMOUNT, {"type": "null"}]}
+_WORTH = {
+    "type": "object",
+    "required": ["total", "reserved"],
+    "properties": {"total": _UNKNOWN_TOO, "reserved": _UNKNOWN_TOO},
+}
+#: One currency's money. The codes of the currencies name its worth in each, which no class can say.
+Money = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        component(
+            "Money",
+            {
+                "type": "object",
+                "required": ["currency", "available", "held"],
+                "properties": {"currency": {"type": "string"}, "available": AMOUNT, "held": AMOUNT},
+                "additionalProperties": _WORTH,
+            },
+        )
+    ),
+]
+
+
+class WalletOut(Schema):
+    """Where the account pays in."""
+
+    address: str = Field(..., examples=["0x52908400098527886E0F7030069857D2E4169EE7"])
+    network: str = Field(..., examples=["ERC20"])
+    qr_file_data: str = Field(..., description="PNG in base64.", examples=["iVBORw0KGgo="])
 
 
 class BalanceOut(Schema):
@@ -32,7 +61,7 @@ class BalanceOut(Schema):
 
     status: str = "success"
     at: str = Field(..., examples=["2026-11-22T12:00:00Z"])
-    balance: dict[str, dict[str, Any]] = Field(
+    balance: dict[str, Money] = Field(
         ...,
         examples=[
             {
@@ -47,10 +76,18 @@ class BalanceOut(Schema):
             }
         ],
     )
-    wallets: dict[str, dict[str, str]] = Field(
+    wallets: dict[str, WalletOut] = Field(
         ...,
-        description="Addresses that were given out, newest of each currency; the QR code is a PNG in base64.",
-        examples=[{"USDT": {"address": "0x…", "network": "ERC20", "qr_file_data": "iVBORw0…"}}],
+        description="The newest address of each currency that was given out.",
+        examples=[
+            {
+                "USDT": {
+                    "address": "0x52908400098527886E0F7030069857D2E4169EE7",
+                    "network": "ERC20",
+                    "qr_file_data": "iVBORw0KGgo=",
+                }
+            }
+        ],
     )
 
 
@@ -63,7 +100,7 @@ class BalanceOut(Schema):
     operation_id="balance_read",
 )
 def balance_read(
-    request: HttpRequest, at: datetime | None = Query(None, description="A past moment, ISO 8601.")
+    request: HttpRequest, at: Moment | None = Query(None, description="A past moment, ISO 8601.")
 ) -> dict[str, Any]:
     """Every currency's available and held money, now (one query) or as of a past moment, with its worth then."""
     require_scope(request, "read")

@@ -15,10 +15,11 @@ from pydantic import Field
 
 from kauri.balance.selectors import order_transfers
 from kauri.common import clock
-from kauri.common.api import errors, require_scope
+from kauri.common.api import Moment, errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.order_core import selectors
+from kauri.order_core.api.shapes import OrderBody, OrderInFull
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderStatus, OrderType
 
@@ -51,8 +52,8 @@ class HistoryQuery(Schema):
     currency: str = Field("", max_length=12)
     address: str = Field("", max_length=128)
     external_id: str = Field("", max_length=128)
-    from_timestamp: datetime | None = None
-    till_timestamp: datetime | None = None
+    from_timestamp: Moment | None = None
+    till_timestamp: Moment | None = None
     page: int = Field(1, ge=1, le=1000)
     limit: int = Field(10, ge=1, le=100)
     limits: int | None = Field(None, ge=1, le=100, description="The old clients' spelling of limit.")
@@ -63,7 +64,7 @@ class HistoryOut(Schema):
     """``pages_count`` is exact up to 1,000 pages; ``next_cursor`` is null on the last page."""
 
     status: str = "success"
-    orders: list[dict[str, Any]]
+    orders: list[OrderBody]
     pages_count: int | None = None
     next_cursor: str | None = None
 
@@ -73,7 +74,7 @@ class DetailsOut(Schema):
 
     status: str = "success"
     order_id: uuid.UUID
-    order_details: dict[str, Any]
+    order_details: OrderInFull
 
 
 def orders_router(views: Mapping[str, OrderView]) -> Router:

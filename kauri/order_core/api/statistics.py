@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 
 from django.http import HttpRequest
@@ -11,7 +9,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from kauri.common import clock
-from kauri.common.api import errors, require_scope
+from kauri.common.api import Amount, Moment, errors, require_scope
 from kauri.common.errors import KauriError
 from kauri.order_core import statistics
 from kauri.order_core.api.orders import utc
@@ -24,8 +22,8 @@ class StatisticsQuery(Schema):
     """Without moments: the last 30 days."""
 
     period: Literal["day", "week", "month"] = "day"
-    from_timestamp: datetime | None = None
-    till_timestamp: datetime | None = None
+    from_timestamp: Moment | None = None
+    till_timestamp: Moment | None = None
     order_type: OrderType | None = None
     of: Literal["own", "system"] = Field("own", description="system: for operators who may see orders.")
 
@@ -39,9 +37,9 @@ class StatisticsRow(Schema):
     currency: str = Field(..., examples=["USDT"])
     orders: int = Field(..., examples=[3])
     closed: int = Field(..., examples=[2])
-    turnover: Decimal = Field(..., examples=["250.00"])
+    turnover: Amount = Field(..., examples=[250])
     fee_currency: str = Field(..., examples=["USDT"])
-    fees: Decimal = Field(..., examples=["2.00"])
+    fees: Amount = Field(..., examples=[2])
 
 
 class StatisticsOut(Schema):
