@@ -30,6 +30,7 @@ class Door:
     def call(self, method: str, target: str, body: bytes = b"", key: tuple[str, str] | None = None) -> bytes:
         """The answer's body; anything but 200 is an error."""
         path, _, query = target.partition("?")
+        given = signed(method, target, body, key) if key else {}
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
@@ -45,7 +46,7 @@ class Door:
             "wsgi.input": io.BytesIO(body),
             "wsgi.errors": sys.stderr,
             "wsgi.url_scheme": "http",
-            **(_signed(method, path, query, body, key) if key else {}),
+            **({f"HTTP_{name.upper()}": value for name, value in given.items()}),
         }
         status: list[str] = []
 
@@ -62,12 +63,14 @@ class Door:
         return content
 
 
-def _signed(method: str, path: str, query: str, body: bytes, key: tuple[str, str]) -> dict[str, str]:
+def signed(method: str, target: str, body: bytes, key: tuple[str, str]) -> dict[str, str]:
+    """The headers of a request that is signed now."""
+    path, _, query = target.partition("?")
     name, secret = key
     stamp, nonce = str(int(time.time() * 1000)), secrets.token_hex(16)
     message = "\n".join([stamp, nonce, method, path, query, hashlib.sha256(body).hexdigest()])
     sign = hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()
-    return {"HTTP_KEY": name, "HTTP_SIGN": sign, "HTTP_TIMESTAMP": stamp, "HTTP_NONCE": nonce}
+    return {"Key": name, "Sign": sign, "Timestamp": stamp, "Nonce": nonce}
 
 
 class Overheard:

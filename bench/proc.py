@@ -27,6 +27,16 @@ def cpu_ns(pids: list[int]) -> int:
     return sum(_used(pid) for pid in pids)
 
 
+def whole_ns(pid: int) -> int:
+    """What a process with all its threads, its living descendants and those it has buried have used so far."""
+    used = 0
+    with suppress(OSError, ValueError):
+        used = sum(int(ticks) for ticks in _stat(pid)[11:15]) * TICK_NS
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            used += sum(whole_ns(int(child)) for child in (thread / "children").read_text().split())
+    return used
+
+
 def tree_ns(root: int | None) -> int | None:
     """What a process, its living children and those that it has buried have used so far."""
     if root is None:

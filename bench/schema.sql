@@ -195,6 +195,8 @@ create function bench.open(p_customers bigint[], p_funds numeric) returns void l
   insert into bench.account (balance) select p_funds from unnest(p_customers);
   insert into bench.orm_account (id, balance) overriding system value
     select c, p_funds from unnest(p_customers) c;
+  insert into bench.orm_account (id, balance) overriding system value  -- what is held of each
+    select 1000000000 + c, 0 from unnest(p_customers) c;
   insert into bench.pl_account (id, name, currency, balance)
     select 'account_' || lpad(c::text, 32, '0'), 'customer ' || c, 'UAH', p_funds from unnest(p_customers) c;
 $$;

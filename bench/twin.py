@@ -1,4 +1,4 @@
-"""The internal movement's twin: the same work as most Django projects write it, statement by statement by the ORM."""
+"""The twins of internal movement and withdrawal: the same work as most Django projects write it, statement by statement by the ORM."""
 
 # mypy: disable-error-code="attr-defined"
 # (the checker knows the models of the product's own apps only)
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,9 @@ from kauri.account.models import User
 from kauri.core.models import Currency
 from kauri.order_core.models import Policy
 from kauri.order_core.states import OrderType
+
+#: The account of what is held of a customer: its number above the customer's own.
+HELD = 1_000_000_000
 
 
 class Idempotency(models.Model):
@@ -114,6 +118,40 @@ class Event(models.Model):
 @transaction.atomic
 def move(owner: User, data: dict[str, Any]) -> dict[str, Any]:
     """The answer that is stored under the request's key, or a new movement's."""
+
+    def work() -> Order:
+        recipient = User.objects.get(email=data["destination_account_email"], is_staff=False, is_active=True)
+        order = _judged(owner, recipient, data, OrderType.INTERNAL_MOVEMENT)
+        order.save()
+        _moved(order, "", "NEW")
+        order.status = "CLOSED"
+        order.updated_at = order.finished_at = timezone.now()
+        order.save(update_fields=["status", "updated_at", "finished_at"])
+        _moved(order, "NEW", "CLOSED")
+        _tell(order, "internal_movement.received", order.recipient_id)
+        _audited(order, "movement")
+        orm.write(order.public_id, owner.pk, order.recipient_id, order.amount + order.fee)
+        return order
+
+    return _once(owner, data, work)
+
+
+@transaction.atomic
+def withdraw(owner: User, data: dict[str, Any]) -> dict[str, Any]:
+    """The same for a withdrawal, which waits for an operator with its money held."""
+
+    def work() -> Order:
+        order = _judged(owner, owner, data, OrderType.WITHDRAWAL)
+        order.save()
+        _moved(order, "", "NEW")
+        _audited(order, "withdrawal")
+        orm.write(order.public_id, owner.pk, HELD + owner.pk, order.amount + order.fee)
+        return order
+
+    return _once(owner, data, work)
+
+
+def _once(owner: User, data: dict[str, Any], work: Callable[[], Order]) -> dict[str, Any]:
     key = f"external_id:{data['external_id']}"
     digest = hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).digest()
     known = Idempotency.objects.filter(owner=owner, key=key).first()
@@ -121,32 +159,26 @@ def move(owner: User, data: dict[str, Any]) -> dict[str, Any]:
         if bytes(known.body_hash) != digest:
             raise ValueError("another request had this key")
         return dict(json.loads(known.body))
-    order = _judged(owner, data)
-    order.save()
-    _moved(order, "", "NEW")
-    order.status = "CLOSED"
-    order.updated_at = order.finished_at = timezone.now()
-    order.save(update_fields=["status", "updated_at", "finished_at"])
-    _moved(order, "NEW", "CLOSED")
-    _tell(order, "internal_movement.received", order.recipient_id)
-    Audit.objects.create(
-        verb="movement", object_id=str(order.public_id), actor=owner.email, after=_body(order)
-    )
-    orm.write(order.public_id, owner.pk, order.recipient_id, order.amount + order.fee)
+    body = _body(work())
     Idempotency.objects.create(
-        owner=owner, key=key, body_hash=digest, body=json.dumps(_body(order)), created_at=timezone.now()
+        owner=owner, key=key, body_hash=digest, body=json.dumps(body), created_at=timezone.now()
     )
-    return _body(order)
+    return body
 
 
-def _judged(owner: User, data: dict[str, Any]) -> Order:
-    """The order, if the recipient, the currency and the limits allow it. The sender's row is locked for the totals."""
+def _audited(order: Order, verb: str) -> None:
+    Audit.objects.create(
+        verb=verb, object_id=str(order.public_id), actor=order.owner.email, after=_body(order)
+    )
+
+
+def _judged(owner: User, recipient: User, data: dict[str, Any], operation: OrderType) -> Order:
+    """The order, if the currency and the limits allow it. The sender's row is locked for the totals."""
     # Not "for update": the recipients' foreign keys of others would wait for it, and deadlock now and then.
     sender = User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    recipient = User.objects.get(email=data["destination_account_email"], is_staff=False, is_active=True)
     currency = Currency.objects.get(code=data["currency"], is_enabled=True)
     rows = Policy.objects.filter(
-        Q(currency__isnull=True) | Q(currency=currency), operation=OrderType.INTERNAL_MOVEMENT, user=None
+        Q(currency__isnull=True) | Q(currency=currency), operation=operation, user=None
     ).order_by("currency__sort")
     policy: dict[str, Any] = {}
     for row in rows:
