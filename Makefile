@@ -15,7 +15,7 @@ run:  ## set up and start the demo: back office, API, callbacks, workers, test c
 test:  ## set up, then run linters and all tests (ARGS="-k name -x" go to pytest)
 lint:  ## ruff, mypy, import-linter
 bench:  ## measure speed; writes bench/results.json
-openapi:  ## write the OpenAPI document anew
+openapi:  ## write the OpenAPI document and the Postman collection anew
 stop:  ## stop a demo started elsewhere
 demo-reset:  ## forget the demo's data and start a new one
 backup:  ## save the database: make backup FILE=kauri.dump

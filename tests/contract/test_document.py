@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 import jsonschema_rs
 import pytest
@@ -169,3 +170,42 @@ def test_orders_have_the_documented_fields_and_no_others(person: User, customer:
             assert isinstance(body["amount"], str) == bool(strings)
             seen.add(titles[0])
     assert seen == {"Withdrawal", "Movement sent", "Movement received"}
+
+
+def follow(api: ApiClient, name: str, link: str, answer: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Make the next call as the link of ``name`` says, with what it takes from the answer."""
+    row = OPERATIONS[name][2]["responses"]["200"]["links"][link]
+    taken = {}
+    for field, expression in {**row.get("parameters", {}), **row.get("requestBody", {})}.items():
+        value: Any = answer
+        for step in expression.removeprefix("$response.body#/").split("/"):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        taken[field] = value
+    method, path, _ = OPERATIONS[row["operationId"]]
+    is_read = method == "GET"
+    found = api.request(method, f"{path}?{urlencode(taken)}" if is_read else path, None if is_read else taken)
+    return found.status_code, found.json()
+
+
+def test_links_followed_from_an_order(person: User) -> None:
+    api = ApiClient(token=tokens.issue(person))
+    made = api.post(
+        "/api/v1/withdrawal", {"currency": "UAH", "amount": "100", "wallet_to": "sandbox:success"}
+    ).json()
+    assert follow(api, "withdrawal_create", "details", made)[1]["order_id"] == made["order_id"]
+    status, gone = follow(api, "withdrawal_create", "cancel", made)
+    assert (status, gone["order_status"]) == (200, "CANCELLED")
+    status, again = follow(api, "withdrawal_cancel", "repeat", gone)
+    assert (status, again["order_id"] != made["order_id"]) == (200, True)
+    history = api.get("/api/v1/orders/history?limit=1").json()
+    assert follow(api, "orders_history", "details", history)[1]["order_id"] == again["order_id"]
+
+
+def test_links_followed_from_a_key_and_a_session(person: User) -> None:
+    api = ApiClient(token=tokens.issue(person))
+    made = api.post("/api/v1/user/api_keys/create", {"name": "shop", "scopes": ["read"]}).json()
+    status, deleted = follow(api, "api_key_create", "delete", made)
+    assert (status, deleted["state"]) == (200, "revoked")
+    listed = api.get("/api/v1/user/sessions").json()
+    assert follow(api, "sessions", "end", listed)[0] == 200
+    assert api.get("/api/v1/user/sessions").status_code == 401

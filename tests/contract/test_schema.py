@@ -1,6 +1,6 @@
 """Schemathesis against the whole document: every call, good data and bad, by token and by signed key.
 
-``KAURI_CONTRACT_EXAMPLES`` raises the number of examples a call for a long run.
+``CONTRACT_EXAMPLES`` raises the number of examples a call for a long run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kauri.account.models import User
 from tests.contract.caller import Door, SignedKey, Token, document, forgotten
 from tests.moves import give, sandbox_on
 
-EXAMPLES = int(os.environ.get("KAURI_CONTRACT_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES,
     derandomize=True,

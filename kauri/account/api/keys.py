@@ -56,9 +56,7 @@ class ApiKeyVerifyIn(Schema):
 
     api_key_id: uuid.UUID
     code: str | None = Field(None, max_length=16, examples=["01234567"], description="From the letter.")
-    totp_code: str | None = Field(
-        None, max_length=12, examples=["123456"], description="Of the account's authenticator instead."
-    )
+    totp_code: str | None = Field(None, max_length=12, description="Of the account's authenticator instead.")
 
 
 class ApiKeySecretOut(ApiKeyOut):

@@ -28,7 +28,9 @@ class UserCreateOut(Schema):
 
 
 class EmailVerifyIn(Schema):
-    token: str = Field(..., max_length=500, description="The token of the link in the letter.")
+    token: str = Field(
+        ..., max_length=500, examples=["MTI:1tQ…"], description="The token of the link in the letter."
+    )
 
 
 class EmailVerifyOut(Schema):

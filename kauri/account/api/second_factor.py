@@ -16,7 +16,7 @@ from kauri.common.api import errors
 router = Router(tags=["Account"])
 
 CODE = Field("", max_length=16, examples=["287082"], description="Of the authenticator; each is good once.")
-RECOVERY_CODE = Field("", max_length=32, examples=["abcd-efgh-ijkl-mnop"], description="Instead of it, once.")
+RECOVERY_CODE = Field("", max_length=32, description="abcd-efgh-ijkl-mnop; instead of it, once.")
 
 
 class QrCodeOut(Schema):

@@ -35,14 +35,16 @@ class SendLinkIn(Schema):
 
 
 class SetNewPasswordIn(Schema):
-    token: str = Field(..., max_length=500, description="From the letter; good for an hour, once.")
+    token: str = Field(
+        ..., max_length=500, examples=["MTI:1tQ…"], description="From the letter; good for an hour, once."
+    )
     password: str = PASSWORD
 
 
 class WhiteIpIn(Schema):
     ip: str = Field(..., max_length=45, examples=["203.0.113.7"])
     totp_code: str | None = TOTP_CODE
-    code: str | None = Field(None, max_length=16, examples=["01234567"], description="From the letter.")
+    code: str | None = Field(None, max_length=16, description="From the letter: eight digits.")
 
 
 class WhiteIpOut(Schema):

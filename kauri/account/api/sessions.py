@@ -38,7 +38,7 @@ class ObtainTokenOut(Schema):
 class RefreshTokenIn(Schema):
     """One of the two: ``refresh``, or the newest access token as old clients send it."""
 
-    refresh: str = Field("", max_length=128)
+    refresh: str = Field("", max_length=128, examples=["q1Zk…"])
     token: str = Field("", max_length=2000)
 
 

@@ -60,11 +60,9 @@ class TelegramAssignOut(Schema):
 class TelegramVerifyIn(ProofIn):
     """From a Mini App: the code and its ``init_data``. From the bot: the code, and whom it came from."""
 
-    code: str = Field(..., max_length=64)
-    telegram_id: int | None = Field(
-        None, ge=1, lt=2**52, description="Only with the bot's own key.", examples=[42]
-    )
-    telegram_username: str = Field("", max_length=32, examples=["username"])
+    code: str = Field(..., max_length=64, examples=["pQ3f…"])
+    telegram_id: int | None = Field(None, ge=1, lt=2**52, description="Only with the bot's own key.")
+    telegram_username: str = Field("", max_length=32)
 
 
 class TelegramUnassignIn(Schema):

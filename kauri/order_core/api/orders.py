@@ -46,14 +46,14 @@ class OrderView:
 class HistoryQuery(Schema):
     """The old filters, plus ``external_id`` and ``cursor``."""
 
-    order_type: OrderType | None = None
-    order_status: OrderStatus | None = None
-    order_sub_type: str = Field("", max_length=20)
-    currency: str = Field("", max_length=12)
+    order_type: OrderType | None = Field(None, examples=["WITHDRAWAL"])
+    order_status: OrderStatus | None = Field(None, examples=["CLOSED"])
+    order_sub_type: str = Field("", max_length=20, examples=["GATEWAY"])
+    currency: str = Field("", max_length=12, examples=["USDT"])
     address: str = Field("", max_length=128)
-    external_id: str = Field("", max_length=128)
-    from_timestamp: Moment | None = None
-    till_timestamp: Moment | None = None
+    external_id: str = Field("", max_length=128, examples=["payout-0001"])
+    from_timestamp: Moment | None = Field(None, examples=["2026-11-01T00:00:00Z"])
+    till_timestamp: Moment | None = Field(None, examples=["2026-12-01T00:00:00Z"])
     page: int = Field(1, ge=1, le=1000)
     limit: int = Field(10, ge=1, le=100)
     limits: int | None = Field(None, ge=1, le=100, description="The old clients' spelling of limit.")
