@@ -172,7 +172,7 @@ def _transfers(order: Order, user_id: int) -> list[dict[str, Any]]:
     """The order's transfers that touch this customer's accounts, with only those entries."""
     rows = [
         {
-            "transfer_id": transfer.pk,
+            "transfer_id": str(transfer.key),
             "kind": transfer.get_kind_display(),
             "at": clock.iso(transfer.created_at),
             "entries": [
