@@ -53,7 +53,7 @@ class House:
 def build() -> House:
     """Migrate an empty database and fill it. Refuses one with anything in it, unless its name ends in _bench.
 
-    From then on every connection has the application's rights, as in a real house; see :func:`as_owner`.
+    From then on every connection has the application's rights, as in production; see :func:`as_owner`.
     """
     _make_room()
     call_command("migrate", verbosity=0, interactive=False)

@@ -1,4 +1,4 @@
-"""Settings of a web server that is measured: a connection has the application's rights only, as in a real house."""
+"""Settings of a web server that is measured: a connection has the application's rights only, as in production."""
 
 from __future__ import annotations
 
