@@ -18,6 +18,7 @@ from kauri.account.models import User, VerificationAnswer, VerificationCase
 from kauri.account.states import CUSTOMERS_TURN, CaseState, RejectReason
 from kauri.account.verifier import (
     ConfigError,
+    OutcomeUnknown,
     Rejected,
     Retryable,
     Started,
@@ -116,9 +117,9 @@ def case_step(case_id: int) -> None:
     except VerifierError as exc:
         result = exc
     except Exception as exc:
-        # A foreign package may break in any way: tried again like a provider that is down.
+        # A foreign package may break in any way, before or after the provider heard it: the next call looks first.
         logger.exception("the verifier %s broke", case.provider.code)
-        result = Retryable(type(exc).__name__)
+        result = OutcomeUnknown(type(exc).__name__)
     with transaction.atomic():
         row = lock(VerificationCase.objects.select_related("user", "provider").filter(pk=case.pk)).get()
         row.lease_until = None

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from kauri.account import cases, verifier
+from kauri.account.cases.provider import verifier_of
 from kauri.account.models import User
 from kauri.account.verifier import ConfigError, Verdict
+from kauri.common import clock
 from kauri.core.models import Provider
 from tests.kauri.account.papers import Sumsub, started, sumsub_on
 
@@ -62,6 +64,40 @@ def test_one_class_and_a_row_verify_a_customer(
     user.refresh_from_db()
     assert (case.state, user.verification_level) == ("approved", 1)
     assert user.verification_decisions.get().actor_label == "acme"
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("call", ["start", "fetch_status"])
+def test_a_package_that_breaks_loses_nothing_and_is_said(
+    customer: Callable[..., User],
+    drain: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+    call: str,
+) -> None:
+    provider = acme_on()
+    case = started(customer(verification_level=0))
+    if call == "fetch_status":
+        drain()
+    verifier_class = type(verifier_of(provider))
+
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError("inside of the package")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verifier_class, call, broken)
+        cases.verifier_webhook(provider=provider, reference=str(case.public_id))
+        drain()
+    case.refresh_from_db()
+    assert (case.last_error, case.attempts) == ("OutcomeUnknown: ZeroDivisionError", 1)
+    assert case.lease_until is None
+    assert case.next_attempt_at > clock.now()
+    assert "the verifier acme broke" in caplog.text
+    with clock.standing_at(case.next_attempt_at):
+        cases.cases_sweep()
+        drain()
+    case.refresh_from_db()
+    assert (case.last_error, case.attempts, case.state) == ("", 0, "waiting_for_customer")
 
 
 @pytest.mark.usefixtures("installed")
