@@ -16,7 +16,7 @@ from backoffice.demo.books import Finance
 from backoffice.demo.chain import DemoChain
 from kauri.account import cases
 from kauri.account.cases.queue import OVERDUE_AFTER
-from kauri.account.models import User
+from kauri.account.models import User, VerificationCase
 from kauri.account.services import customer_verify
 from kauri.balance.selectors import CustomerBalance, customer_balances
 from kauri.common import clock
@@ -289,9 +289,10 @@ class Story:
             people.verifications(self._verifiable(), self.operators)
 
     def _verifiable(self) -> list[User]:
-        """Customers, the newest first, who have a level to reach."""
+        """Customers, the newest first, who have a level to reach and are not on their way to it."""
         there = User.objects.filter(pk__in=[user.pk for user in self.customers], created_at__lt=clock.now())
-        newest = there.order_by("-pk")
+        under_way = VerificationCase.objects.filter(finished_at__isnull=True)
+        newest = there.exclude(pk__in=under_way.values("user")).order_by("-pk")
         return list(newest.filter(verification_level__lt=3)[:7])
 
     def _stuck(self) -> None:
