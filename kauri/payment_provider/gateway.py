@@ -13,237 +13,88 @@ Rules every adapter keeps (``tests/kauri/payment_provider/test_gateway_contract.
 
 from __future__ import annotations
 
-import enum
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
 from functools import cache
-from typing import Any, ClassVar
-
-from kauri.common import clock
-
-
-class Direction(enum.StrEnum):
-    IN = "in"
-    OUT = "out"
-
-
-class PayoutStatus(enum.StrEnum):
-    """Where one payout stands at the provider."""
-
-    PENDING = "pending"  # known there, not final
-    CONFIRMED = "confirmed"  # final: the money has gone
-    FAILED = "failed"  # final: nothing has gone
-    NOT_FOUND = "not_found"  # the provider surely does not know it
-    UNKNOWN = "unknown"  # no statement is possible now
-
-
-class GatewayError(Exception):
-    """Base of what an adapter raises. The text carries no secret."""
-
-
-class Rejected(GatewayError):
-    """Final: the provider refused, nothing was sent."""
-
-
-class Retryable(GatewayError):
-    """Nothing was sent; the same call may be made again later."""
-
-
-class OutcomeUnknown(GatewayError):
-    """The call may have had its effect. Look it up; never send anew."""
-
-
-class InsufficientFloat(GatewayError):
-    """The provider says that our own balance there is too small. Nothing was sent."""
-
-
-class ConfigError(GatewayError):
-    """The provider's settings are wrong; a person must mend them. Nothing was sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayConfig:
-    """What an adapter is given: the provider's row, read and decrypted by the caller."""
-
-    code: str
-    # Neither is shown by repr(): both may hold secrets (an RPC address is often a key).
-    settings: Mapping[str, Any] = field(repr=False)
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    proxy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """One thing the gateway can do: a currency in a direction, optionally on a named network."""
-
-    currency: str
-    direction: Direction
-    network: str = ""
-    minimum: Decimal | None = None
-    maximum: Decimal | None = None
-
-
-class InstructionKind(enum.StrEnum):
-    REDIRECT = "redirect"
-    FORM = "form"
-    ADDRESS = "address"
-    CHALLENGE = "challenge"
-
-
-@dataclass(frozen=True, slots=True)
-class PayinRequest:
-    reference: str  # ours, stored before the call
-    currency: str
-    amount: Decimal | None  # None: the payer chooses
-    description: str = ""
-    return_url: str = ""
-    callback_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PayinInstruction:
-    """How the customer pays: exactly one of redirect_url, html_form, address, challenge."""
-
-    kind: InstructionKind
-    value: str
-    provider_reference: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutRequest:
-    reference: str  # ours, stored before the call
-    currency: str
-    amount: Decimal
-    destination: str
-    nonce: int | None = None  # chains with account nonces: allocated by the caller under a row lock
-    source_address: str = ""
-    min_confirmations: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedPayout:
-    """The bytes to send (``payload``), and the name the provider will know them by."""
-
-    provider_reference: str
-    payload: str
-    nonce: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutState:
-    status: PayoutStatus
-    provider_reference: str = ""
-    confirmations: int = 0
-    cost: Decimal | None = None  # what the provider or the network took for it
-    cost_currency: str = ""
-    answer: Mapping[str, Any] = field(default_factory=dict)  # kept for people; no secrets
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    height: int
-    hash: str
-    parent_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingTransfer:
-    """Money seen on the way in. ``(transaction, ordinal)`` names it for ever, also across reorgs."""
-
-    transaction: str
-    ordinal: str
-    address: str
-    currency: str
-    amount: Decimal
-    block: Block
-    sender: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanResult:
-    """Blocks in ascending order after the cursor, with what they hold; ``head`` is the node's tip."""
-
-    blocks: tuple[Block, ...]
-    transfers: tuple[IncomingTransfer, ...]
-    head: int
-
-
-@dataclass(frozen=True, slots=True)
-class RawCallback:
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]  # lower-case names
-    body: bytes
-    remote_addr: str
-    #: When it came in: ages are judged by this, so that a stored call can be replayed later.
-    received_at: datetime = field(default_factory=clock.now)
-
-
-class EventKind(enum.StrEnum):
-    PAYIN = "payin"
-    PAYOUT = "payout"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Trusted: authenticated by the adapter. The caller still compares merchant, amount, currency."""
-
-    kind: EventKind
-    reference: str  # ours
-    provider_reference: str
-    status: PayoutStatus
-    currency: str
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The provider asks whether an order exists before it takes money; no effect."""
-
-    reference: str
-    accept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Unsigned: says only that it is worth asking about ``reference``."""
-
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Invalid:
-    """Forged, malformed or not for us."""
-
-    reason: str
-
-
-CallbackMeaning = Event | Probe | Hint | Invalid
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    body: str
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderBalance:
-    currency: str
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    ok: bool
-    detail: str
+from typing import ClassVar
+
+from kauri.payment_provider.wire import (
+    Attempt,
+    Block,
+    CallbackMeaning,
+    Capability,
+    Coin,
+    ConfigError,
+    Direction,
+    Event,
+    EventKind,
+    GatewayConfig,
+    GatewayError,
+    Health,
+    Hint,
+    IncomingTransfer,
+    InstructionKind,
+    InsufficientFloat,
+    Invalid,
+    OutcomeUnknown,
+    Output,
+    PayinInstruction,
+    PayinRequest,
+    PayoutRequest,
+    PayoutState,
+    PayoutStatus,
+    PreparedPayout,
+    Probe,
+    ProviderBalance,
+    RawCallback,
+    Rejected,
+    Reply,
+    Retryable,
+    ScanResult,
+    Signer,
+    Spend,
+)
+
+__all__ = [
+    "Attempt",
+    "Block",
+    "CallbackMeaning",
+    "Capability",
+    "Coin",
+    "ConfigError",
+    "Direction",
+    "Event",
+    "EventKind",
+    "Gateway",
+    "GatewayConfig",
+    "GatewayError",
+    "Health",
+    "Hint",
+    "IncomingTransfer",
+    "InstructionKind",
+    "InsufficientFloat",
+    "Invalid",
+    "OutcomeUnknown",
+    "Output",
+    "PayinInstruction",
+    "PayinRequest",
+    "PayoutRequest",
+    "PayoutState",
+    "PayoutStatus",
+    "PreparedPayout",
+    "Probe",
+    "ProviderBalance",
+    "RawCallback",
+    "Rejected",
+    "Reply",
+    "Retryable",
+    "ScanResult",
+    "Signer",
+    "Spend",
+    "build",
+    "registry",
+]
 
 
 class Gateway(ABC):
@@ -255,8 +106,12 @@ class Gateway(ABC):
     resend_is_safe: ClassVar[bool] = False
     #: The chain has account nonces: the caller allocates one under a lock before ``prepare_payout``.
     uses_nonce: ClassVar[bool] = False
+    #: The chain has coins: the caller gives the unspent ones and keeps what a payout uses up.
+    uses_coins: ClassVar[bool] = False
     #: Money is found by ``scan_incoming`` (a node) rather than told by callbacks.
     scans: ClassVar[bool] = False
+    #: Bytes that stay unmined can be replaced (:meth:`prepare_replacement`, :meth:`prepare_cancel`).
+    replaces: ClassVar[bool] = False
 
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
@@ -284,6 +139,22 @@ class Gateway(ABC):
 
     @abstractmethod
     def fetch_payout(self, request: PayoutRequest, prepared: PreparedPayout) -> PayoutState: ...
+
+    def prepare_replacement(self, request: PayoutRequest, stuck: PreparedPayout) -> PreparedPayout:
+        """The same payment again with a higher fee, of which only one can be mined. Moves no money.
+
+        Raises Retryable when the raised fee would pass the cap. The caller keeps both, sends the new
+        one, and asks for all of them.
+        """
+        raise ConfigError(f"{self.code} replaces nothing")
+
+    def prepare_cancel(self, request: PayoutRequest, stuck: PreparedPayout) -> PreparedPayout:
+        """Bytes that pay nobody and make ``stuck`` impossible once mined (``cancels`` is True)."""
+        raise ConfigError(f"{self.code} cancels nothing")
+
+    def derive_address(self, index: int, *, change: bool = False) -> str:
+        """The address at ``0/index`` (``1/index``) under the settings' extended public key. No network."""
+        raise ConfigError(f"{self.code} derives no addresses")
 
     def create_payin(self, request: PayinRequest) -> PayinInstruction:
         raise Rejected(f"{self.code} takes no payins by request")

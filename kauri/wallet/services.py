@@ -15,8 +15,7 @@ from kauri.common.errors import KauriError
 from kauri.common.locks import claim, lock, try_advisory
 from kauri.core.models import Currency, Network, Provider
 from kauri.payment_provider import routing
-from kauri.payment_provider.gateway import GatewayError, PayinInstruction, PayinRequest
-from kauri.wallet.derivation import evm_address
+from kauri.payment_provider.gateway import ConfigError, GatewayError, PayinInstruction, PayinRequest
 from kauri.wallet.models import DepositAddress, PaymentLink
 
 SPARE_ADDRESSES = 20
@@ -117,21 +116,17 @@ def link_by_reference(reference: str, provider: Provider) -> PaymentLink | None:
 
 
 def _derive(provider: Provider, network: Network, currency: Currency, count: int) -> list[DepositAddress]:
-    xpub = str(provider.settings.get("xpub", ""))
-    if not xpub:
-        raise KauriError("provider_unavailable", f"{provider.code} has no extended public key")
+    gateway = routing.gateway_for(provider)
     lock(Provider.objects.filter(pk=provider.pk)).get()
     last = DepositAddress.objects.filter(provider=provider).aggregate(last=Max("index"))["last"]
     first = 0 if last is None else last + 1
+    try:
+        derived = [(index, gateway.derive_address(index)) for index in range(first, first + count)]
+    except ConfigError as exc:
+        raise KauriError("provider_unavailable", str(exc)) from None
     return DepositAddress.objects.bulk_create(
-        DepositAddress(
-            provider=provider,
-            network=network,
-            currency=currency,
-            address=evm_address(xpub, index),
-            index=index,
-        )
-        for index in range(first, first + count)
+        DepositAddress(provider=provider, network=network, currency=currency, address=address, index=index)
+        for index, address in derived
     )
 
 

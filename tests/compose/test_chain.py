@@ -12,7 +12,7 @@ from eth_account import Account
 
 from compose.local import chain
 from compose.local.console import SetupError
-from kauri.wallet.derivation import evm_address
+from kauri.common.derivation import evm_address
 from tests.nodes import HOT_ADDRESS, HOT_KEY, Chain, free_port, serve_posts
 
 RECIPIENT = "0x1111111111111111111111111111111111111111"

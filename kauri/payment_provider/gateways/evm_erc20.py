@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from kauri.common import clock, evm, money
+from kauri.common.derivation import evm_address
 from kauri.common.errors import KauriError
 from kauri.common.jsonrpc import Call, NoAnswer, NotSent, RpcError
 from kauri.payment_provider.gateway import (
@@ -97,6 +98,12 @@ class EvmErc20(Gateway):
         if address == self.hot_address():
             raise Rejected("this is the address that payouts leave from")
         return address
+
+    def derive_address(self, index: int, *, change: bool = False) -> str:
+        try:
+            return evm_address(str(self.config.settings.get("xpub") or ""), index, change=change)
+        except ValueError as exc:
+            raise ConfigError(f"xpub: {exc}") from None
 
     # -- the node -------------------------------------------------------------------------------
 

@@ -11,21 +11,20 @@ from embit.bip32 import HDKey
 
 from kauri.common import evm
 
-EXTERNAL_CHAIN = 0
 HARDENED = 1 << 31
 #: m/44'/60'/account': the level whose xpub is exported.
 ACCOUNT_DEPTH = 3
 
 
-def evm_address(account_xpub: str, index: int) -> str:
-    """The EIP-55 address at ``0/index`` under ``account_xpub`` (that of m/44'/60'/account').
+def evm_address(account_xpub: str, index: int, *, change: bool = False) -> str:
+    """The EIP-55 address at ``0/index`` (``1/index``) under ``account_xpub`` (that of m/44'/60'/account').
 
     Raises ValueError for a private key, for a key that is not an account's, and for an index that
     is not a plain (not hardened) one. The key itself is never in the error.
     """
     if not 0 <= index < HARDENED:
         raise ValueError("the index must be from 0 to 2147483647")
-    child = account_key(account_xpub).derive([EXTERNAL_CHAIN, index])
+    child = account_key(account_xpub).derive([int(change), index])
     return evm.public_key_address(PublicKey(child.key.sec()).format(compressed=False))
 
 

@@ -10,7 +10,7 @@ from embit import bip39
 from embit.bip32 import HDKey
 from eth_account import Account
 
-from kauri.wallet.derivation import HARDENED, evm_address
+from kauri.common.derivation import HARDENED, evm_address
 
 #: Public phrases: BIP-39's test vectors, and the one that development nodes use.
 PHRASES = (
@@ -89,7 +89,7 @@ def test_the_web_process_loads_no_signer() -> None:
     """Deriving addresses and building every adapter leaves the heavy signing library unloaded."""
     program = (
         "import sys\n"
-        "import kauri.wallet.derivation\n"
+        "import kauri.common.derivation\n"
         "from kauri.payment_provider.gateway import registry\n"
         "assert 'evm_erc20' in registry()\n"
         "heavy = {'eth_account', 'eth_utils', 'eth_abi', 'pydantic'} & set(sys.modules)\n"

@@ -1,0 +1,8 @@
+"""Provider-side transactions and what a chain scanner remembers."""
+
+from kauri.payment_provider.models.balances import ProviderBalanceSnapshot
+from kauri.payment_provider.models.chain import ChainBlock
+from kauri.payment_provider.models.incoming import Payin
+from kauri.payment_provider.models.outgoing import NonceCounter, Payout
+
+__all__ = ["ChainBlock", "NonceCounter", "Payin", "Payout", "ProviderBalanceSnapshot"]

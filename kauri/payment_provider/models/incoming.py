@@ -1,0 +1,56 @@
+"""Provider-side transactions that bring money in."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kauri.common import clock, ids
+from kauri.common.models import MoneyField
+from kauri.core.models import Currency, Provider
+
+
+class Payin(models.Model):
+    """One provider-side transaction that brings money in.
+
+    ``(provider, transaction, ordinal)`` names it for ever; on a chain its block may change.
+    """
+
+    class State(models.TextChoices):
+        SEEN = "seen", _("Seen, waits for confirmations")
+        CREDITED = "credited", _("Credited")
+        UNMATCHED = "unmatched", _("Nobody's: waits for a person")
+        ORPHANED = "orphaned", _("Gone from the chain")
+        ALARM = "alarm", _("Credited, then gone from the chain")
+
+    public_id = models.UUIDField(default=ids.uuid7, unique=True, editable=False)
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="payins", verbose_name=_("provider"))
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
+    transaction = models.CharField(_("transaction"), max_length=128)
+    ordinal = models.CharField(_("place in the transaction"), max_length=32, default="0")
+    address = models.CharField(_("address"), max_length=128, blank=True, default="")
+    sender = models.CharField(_("sender"), max_length=128, blank=True, default="")
+    reference = models.CharField(_("our reference"), max_length=64, blank=True, default="")
+    amount = MoneyField(_("amount"))
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.SEEN)
+    block_height = models.BigIntegerField(_("block"), null=True)
+    block_hash = models.CharField(_("block hash"), max_length=80, blank=True, default="")
+    order_id = models.UUIDField(_("order"), null=True, db_index=True)
+    seen_at = models.DateTimeField(_("seen"), default=clock.now)
+    credited_at = models.DateTimeField(_("credited"), null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("payin")
+        verbose_name_plural = _("payins")
+        constraints = (
+            models.UniqueConstraint(fields=("provider", "transaction", "ordinal"), name="payin_once"),
+            models.CheckConstraint(condition=models.Q(amount__gt=0), name="payin_amount_positive"),
+        )
+        indexes = (
+            models.Index(fields=("provider", "block_height"), name="payin_by_block"),
+            models.Index(fields=("state", "id"), name="payin_by_state"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.transaction[:14]}…"
