@@ -116,6 +116,16 @@ class Gateway(ABC):
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
 
+    @property
+    def chain(self) -> str:
+        """The chain's own name, the same for every adapter on it; '' where there is no chain."""
+        return ""
+
+    @property
+    def replace_after(self) -> int:
+        """Seconds after which unmined bytes are replaced."""
+        return 600
+
     @abstractmethod
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do. No network."""

@@ -3,54 +3,25 @@ leaves a row that says what may have happened."""
 
 from __future__ import annotations
 
-import logging
 import uuid
-from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from django.db import transaction
 
+from kauri.account.selectors import require_permission
 from kauri.common import clock
+from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import claim, lock
-from kauri.common.money import exact, plain
+from kauri.common.money import plain
+from kauri.core.audit import audit
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
-from kauri.payment_provider import routing, scanning
-from kauri.payment_provider.gateway import (
-    ConfigError,
-    Gateway,
-    GatewayError,
-    InsufficientFloat,
-    OutcomeUnknown,
-    PayoutRequest,
-    PayoutState,
-    PayoutStatus,
-    PreparedPayout,
-    Rejected,
-)
-from kauri.payment_provider.models import NonceCounter, Payout, ProviderBalanceSnapshot
-
-logger = logging.getLogger(__name__)
-
-LEASE: Final = timedelta(seconds=60)
-FIRST_DELAY: Final = timedelta(seconds=2)
-LONGEST_DELAY: Final = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one step found out. ``final`` says whether the order can be settled by it."""
-
-    status: PayoutStatus
-    state: PayoutState
-    reason: str = ""
-
-    @property
-    def final(self) -> bool:
-        return self.status in {PayoutStatus.CONFIRMED, PayoutStatus.FAILED}
+from kauri.payment_provider import routing, scanning, sending
+from kauri.payment_provider.gateway import GatewayError, PayoutState, PayoutStatus
+from kauri.payment_provider.models import Payout, ProviderBalanceSnapshot
+from kauri.payment_provider.sending import LEASE, Outcome
 
 
 def payout_create(
@@ -86,22 +57,7 @@ def payout_claim(payout_id: int) -> Payout | None:
 
 def payout_step(payout: Payout) -> Outcome:
     """Do the next thing for a claimed payout; network here, and no transaction around it."""
-    if payout.state in {Payout.State.NEW, Payout.State.PREPARED} and not payout.provider.is_enabled:
-        return _waiting("the provider is switched off")
-    try:
-        gateway = routing.gateway_for(payout.provider)
-        if payout.state == Payout.State.NEW:
-            _prepare(payout, gateway)
-        if payout.state == Payout.State.PREPARED:
-            return _send(payout, gateway)
-        return _look_up(payout, gateway)
-    except Rejected as exc:
-        # Only a refusal before anything was sent is final here: _send and _look_up sort their own.
-        return Outcome(PayoutStatus.FAILED, PayoutState(PayoutStatus.FAILED), str(exc)[:300])
-    except OutcomeUnknown as exc:
-        return Outcome(PayoutStatus.UNKNOWN, PayoutState(PayoutStatus.UNKNOWN), str(exc)[:300])
-    except (InsufficientFloat, ConfigError, GatewayError) as exc:
-        return _waiting(f"{type(exc).__name__}: {exc}")
+    return sending.step(payout)
 
 
 def payout_record(payout: Payout, outcome: Outcome) -> Payout:
@@ -110,36 +66,48 @@ def payout_record(payout: Payout, outcome: Outcome) -> Payout:
     A final row is never changed again: a late or doubled step finds it final and leaves it.
     """
     row = lock(Payout.objects.select_related("currency", "provider").filter(pk=payout.pk)).get()
-    if row.state not in Payout.OPEN_STATES:
-        return row
-    now = clock.now()
-    row.lease_until = None
-    row.last_error = outcome.reason
-    state = outcome.state
-    row.confirmations = max(row.confirmations, state.confirmations)
-    if state.answer:
-        row.answer = _plain_answer(state.answer)
-    if outcome.status is PayoutStatus.CONFIRMED:
-        row.state = Payout.State.CONFIRMED
-        row.finished_at = now
-        _record_cost(row, state)
-    elif outcome.status is PayoutStatus.FAILED:
-        row.state = Payout.State.FAILED
-        row.finished_at = now
-        _record_cost(row, state)
-    elif outcome.status is PayoutStatus.UNKNOWN:
-        _mark_unknown(row, outcome.reason)
-    elif row.state in {Payout.State.PREPARED, Payout.State.UNKNOWN} and not outcome.reason:
-        row.state = Payout.State.SENT
-        row.sent_at = row.sent_at or now
-    row.next_attempt_at = now + _delay(row)
-    row.save()
+    if row.state in Payout.OPEN_STATES:
+        if sending.record(row, outcome):
+            _tell_unknown(row, outcome.reason)
+        row.save()
+    return row
+
+
+@transaction.atomic
+def payout_cancel(*, payout_id: int, actor: Actor, reason: str) -> Payout:
+    """Ask for a stuck payout to be made impossible: bytes that pay nobody take its place on the chain.
+
+    Whether they win is the chain's to say: the payout ends FAILED (all held money is released) or
+    CONFIRMED. Raises ``forbidden``, ``not_found``, ``wrong_state`` (nothing is on its way, or the
+    provider replaces nothing), ``validation_error`` (no reason).
+    """
+    require_permission(actor, "payment_provider.cancel_payout")
+    if not reason.strip():
+        raise KauriError("validation_error", fields={"reason": "required"})
+    row = lock(Payout.objects.select_related("provider", "currency").filter(pk=payout_id)).first()
+    if row is None:
+        raise KauriError("not_found")
+    on_its_way = row.state in {Payout.State.SENT, Payout.State.UNKNOWN} and not row.confirmations
+    if not on_its_way or row.cancel_asked_at or not routing.gateway_for(row.provider).replaces:
+        raise KauriError("wrong_state", "this payout can't be cancelled")
+    row.cancel_asked_at = row.next_attempt_at = clock.now()
+    row.save(update_fields=["cancel_asked_at", "next_attempt_at"])
+    audit(
+        actor,
+        "payout_cancel",
+        object_type="payout",
+        object_id=row.public_id,
+        label=str(row),
+        before={"cancel_asked": False},
+        after={"cancel_asked": True, "transaction": row.provider_reference},
+        reason=reason.strip(),
+    )
     return row
 
 
 def held(reason: str) -> Outcome:
     """Not sent, by our own decision: the row says why and is looked at again."""
-    return _waiting(reason)
+    return sending.waiting(reason)
 
 
 def told(status: PayoutStatus, answer: dict[str, Any]) -> Outcome:
@@ -199,155 +167,18 @@ def health_check(provider_id: int) -> None:
             )
 
 
-def _prepare(payout: Payout, gateway: Gateway) -> None:
-    """Get the bytes that will be sent, and commit them with their nonce before anything is sent.
-
-    The nonce is read first and used up only together with the stored bytes: bytes whose nonce
-    another payout took meanwhile are thrown away unsent, so no nonce is skipped or shared.
-    """
-    address = gateway.hot_address() if gateway.uses_nonce else ""
-    nonce = _peek_nonce(payout.provider, gateway, address) if gateway.uses_nonce else None
-    request = _request(payout, nonce=nonce, source_address=address)
-    prepared = gateway.prepare_payout(request)
-    with transaction.atomic():
-        row = lock(Payout.objects.filter(pk=payout.pk)).get()
-        if row.state != Payout.State.NEW:
-            raise OutcomeUnknown("another worker has prepared this payout")
-        if nonce is not None:
-            counter = lock(NonceCounter.objects.filter(provider=payout.provider, address=address)).get()
-            if counter.next_nonce != nonce:
-                raise GatewayError("another payout took this nonce first")
-            counter.next_nonce = nonce + 1
-            counter.save(update_fields=["next_nonce"])
-        row.state = Payout.State.PREPARED
-        row.provider_reference = prepared.provider_reference
-        row.payload = prepared.payload
-        row.nonce = prepared.nonce
-        row.source_address = address
-        row.save(update_fields=["state", "provider_reference", "payload", "nonce", "source_address"])
-    for name in ("state", "provider_reference", "payload", "nonce", "source_address"):
-        setattr(payout, name, getattr(row, name))
-
-
-def _send(payout: Payout, gateway: Gateway) -> Outcome:
-    if not gateway.resend_is_safe:
-        # The row says "unknown" from before the call until the answer: a crash between them is
-        # then looked up, never sent again. Whoever moves the row from "prepared" is the one who
-        # sends: a worker that slept past its lease finds it moved.
-        mine = Payout.objects.filter(pk=payout.pk, state=Payout.State.PREPARED).update(
-            state=Payout.State.UNKNOWN, last_error="sending"
-        )
-        if not mine:
-            return _waiting("another worker has this payout")
-    try:
-        state = gateway.send_payout(_request(payout), _prepared(payout))
-    except (InsufficientFloat, ConfigError) as exc:
-        return _not_sent(payout, f"{type(exc).__name__}: {exc}")
-    except (Rejected, OutcomeUnknown):
-        raise
-    except GatewayError as exc:
-        return _not_sent(payout, f"{type(exc).__name__}: {exc}")
-    return Outcome(state.status, state)
-
-
-def _not_sent(payout: Payout, reason: str) -> Outcome:
-    """The provider surely has nothing: the stored bytes wait for another attempt."""
-    Payout.objects.filter(pk=payout.pk, state=Payout.State.UNKNOWN, last_error="sending").update(
-        state=Payout.State.PREPARED
-    )
-    return _waiting(reason)
-
-
-def _waiting(reason: str) -> Outcome:
-    """Nothing new is known; the row says why and is tried again."""
-    return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300])
-
-
-def _look_up(payout: Payout, gateway: Gateway) -> Outcome:
-    state = gateway.fetch_payout(_request(payout), _prepared(payout))
-    if state.status is PayoutStatus.NOT_FOUND:
-        if gateway.resend_is_safe and not payout.provider.is_enabled:
-            return _waiting("the provider is switched off")
-        if gateway.resend_is_safe:
-            return _send(payout, gateway)
-        return Outcome(
-            PayoutStatus.UNKNOWN, state, "the provider does not know this payout: a person decides"
-        )
-    return Outcome(state.status, state)
-
-
-def _mark_unknown(row: Payout, reason: str) -> None:
+def _tell_unknown(row: Payout, reason: str) -> None:
     """Say so once: operators are told when it becomes unknown, not at every look."""
-    if row.state == Payout.State.NEW:
-        return  # nothing was stored, so nothing was sent
-    row.state = Payout.State.UNKNOWN
-    if row.unknown_since is None:
-        row.unknown_since = clock.now()
-        emit(
-            "payout.unknown",
-            subject_type="order",
-            subject_id=row.order_id,
-            payload={
-                "order_id": str(row.order_id),
-                "payout_id": str(row.public_id),
-                "provider": row.provider.title,
-                "amount": plain(row.amount),
-                "currency": row.currency.code,
-                "reason": reason,
-            },
-        )
-
-
-def _record_cost(row: Payout, state: PayoutState) -> None:
-    if state.cost is None or not state.cost_currency:
-        return
-    currency = Currency.objects.filter(code=state.cost_currency).first()
-    try:
-        row.cost = None if currency is None else exact(state.cost, currency.scale)
-    except KauriError:
-        row.cost = None
-    if row.cost is None:
-        # A cost that the books can't hold must not keep the payout from its end: people see it here.
-        row.answer = {**row.answer, "cost_not_booked": f"{state.cost} {state.cost_currency}"}
-        return
-    row.cost_currency = currency
-
-
-def _peek_nonce(provider: Provider, gateway: Gateway, address: str) -> int:
-    counter = NonceCounter.objects.filter(provider=provider, address=address).first()
-    if counter is None:
-        first = gateway.next_nonce(address)
-        counter, _ = NonceCounter.objects.get_or_create(
-            provider=provider, address=address, defaults={"next_nonce": first}
-        )
-    return counter.next_nonce
-
-
-def _request(payout: Payout, *, nonce: int | None = None, source_address: str = "") -> PayoutRequest:
-    network = routing.network_of(payout.provider)
-    return PayoutRequest(
-        reference=str(payout.public_id),
-        currency=payout.currency.code,
-        amount=exact(payout.amount, payout.currency.scale),
-        destination=payout.destination,
-        nonce=payout.nonce if nonce is None else nonce,
-        source_address=source_address or payout.source_address,
-        min_confirmations=network.confirmations if network else 1,
+    emit(
+        "payout.unknown",
+        subject_type="order",
+        subject_id=row.order_id,
+        payload={
+            "order_id": str(row.order_id),
+            "payout_id": str(row.public_id),
+            "provider": row.provider.title,
+            "amount": plain(row.amount),
+            "currency": row.currency.code,
+            "reason": reason,
+        },
     )
-
-
-def _prepared(payout: Payout) -> PreparedPayout:
-    return PreparedPayout(
-        provider_reference=payout.provider_reference, payload=payout.payload, nonce=payout.nonce
-    )
-
-
-def _delay(row: Payout) -> timedelta:
-    """2 s, doubling, at most 10 minutes; a sent payout is looked at every few seconds at first."""
-    exponent = min(max(row.attempts - (10 if row.state == Payout.State.SENT else 0), 0), 9)
-    return min(FIRST_DELAY * (1 << exponent), LONGEST_DELAY)
-
-
-def _plain_answer(answer: Any) -> dict[str, str]:
-    """What of a provider's answer is kept for people: plain values, bounded."""
-    return {str(key)[:64]: str(value)[:300] for key, value in list(dict(answer).items())[:30]}

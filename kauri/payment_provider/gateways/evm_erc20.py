@@ -67,6 +67,10 @@ class EvmErc20(Gateway):
         """Read on first use, so that one row with a mistake does not keep the others from being built."""
         return EvmSettings.read(self.config)
 
+    @property
+    def chain(self) -> str:
+        return f"evm:{self.settings.chain_id}"
+
     @cached_property
     def node(self) -> EvmNode:
         return EvmNode(self.settings, self.config.proxy)

@@ -3,6 +3,6 @@
 from kauri.payment_provider.models.balances import ProviderBalanceSnapshot
 from kauri.payment_provider.models.chain import ChainBlock
 from kauri.payment_provider.models.incoming import Payin
-from kauri.payment_provider.models.outgoing import NonceCounter, Payout
+from kauri.payment_provider.models.outgoing import NonceCounter, Outgoing, Payout
 
-__all__ = ["ChainBlock", "NonceCounter", "Payin", "Payout", "ProviderBalanceSnapshot"]
+__all__ = ["ChainBlock", "NonceCounter", "Outgoing", "Payin", "Payout", "ProviderBalanceSnapshot"]

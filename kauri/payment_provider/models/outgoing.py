@@ -11,10 +11,12 @@ from kauri.common.models import MoneyField
 from kauri.core.models import Currency, Provider
 
 
-class Payout(models.Model):
-    """One provider-side transaction that sends money out. The row is the truth; a task is a hint.
+class Outgoing(models.Model):
+    """What every sending has. The row is the truth; a task is a hint.
 
     NEW -> PREPARED (bytes stored) -> SENT -> CONFIRMED | FAILED; UNKNOWN when an answer was lost.
+    ``provider_reference`` and ``payload`` are those of the newest attempt; ``earlier`` holds the ones
+    it replaced, of all of which only one can be mined.
     """
 
     class State(models.TextChoices):
@@ -28,14 +30,17 @@ class Payout(models.Model):
     OPEN_STATES = (State.NEW, State.PREPARED, State.SENT, State.UNKNOWN)
 
     public_id = models.UUIDField(default=ids.uuid7, unique=True, editable=False)
-    provider = models.ForeignKey(Provider, models.PROTECT, related_name="payouts", verbose_name=_("provider"))
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="%(class)ss", verbose_name=_("provider")
+    )
     currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
-    order_id = models.UUIDField(_("order"), db_index=True)
     amount = MoneyField(_("amount"))
     destination = models.CharField(_("destination"), max_length=128)
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.NEW)
     provider_reference = models.CharField(_("provider's id"), max_length=128, blank=True, default="")
     payload = models.TextField(_("stored bytes"), blank=True, default="")
+    cancels = models.BooleanField(_("the newest attempt pays nobody"), default=False)
+    earlier = models.JSONField(_("replaced attempts"), default=list)
     nonce = models.BigIntegerField(_("nonce"), null=True)
     source_address = models.CharField(_("from address"), max_length=128, blank=True, default="")
     confirmations = models.PositiveIntegerField(_("confirmations"), default=0)
@@ -51,12 +56,32 @@ class Payout(models.Model):
     unknown_since = models.DateTimeField(_("unknown since"), null=True)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     sent_at = models.DateTimeField(_("sent"), null=True)
+    signed_at = models.DateTimeField(_("newest bytes signed"), null=True)
+    cancel_asked_at = models.DateTimeField(_("cancellation asked for"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     class Meta:
+        abstract = True
         ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.amount.normalize():f} {self.currency}"
+
+    @property
+    def signing_key(self) -> str:
+        """Which of the signer's keys pays."""
+        return "hot"
+
+
+class Payout(Outgoing):
+    """One sending of an order's money."""
+
+    order_id = models.UUIDField(_("order"), db_index=True)
+
+    class Meta(Outgoing.Meta):
         verbose_name = _("payout")
         verbose_name_plural = _("payouts")
+        permissions = (("cancel_payout", "Can cancel payouts that are stuck on a chain"),)
         constraints = (
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="payout_amount_positive"),
             # One nonce carries one payout; a replacement reuses the row.
@@ -80,19 +105,19 @@ class Payout(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.currency}"
-
 
 class NonceCounter(models.Model):
-    """The next nonce of a chain address: locked while the signed bytes that use it are stored."""
+    """The next nonce of a chain address: locked while the signed bytes that use it are stored.
 
-    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+")
+    Two providers on one chain (ether and a token) may pay from one address: they share its row.
+    """
+
+    chain = models.CharField(max_length=64)
     address = models.CharField(max_length=128)
     next_nonce = models.BigIntegerField()
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("provider", "address"), name="nonce_counter_once"),)
+        constraints = (models.UniqueConstraint(fields=("chain", "address"), name="nonce_counter_once"),)
 
     def __str__(self) -> str:
         return f"{self.address}: {self.next_nonce}"

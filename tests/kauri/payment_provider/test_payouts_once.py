@@ -14,6 +14,7 @@ from kauri.balance.chart import TransferKind
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.order_core.models import Order
+from kauri.payment_provider import sending
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import PayoutStatus
 from kauri.payment_provider.gateways.sandbox import Sandbox
@@ -134,15 +135,15 @@ def test_a_stalled_worker_does_not_send_after_another_has(
 ) -> None:
     """It slept past its lease between storing and sending; meanwhile the payout was sent."""
     user, order, payout = asked("success")
-    original = payouts._prepare
+    original = sending._prepare
 
     def stall(row: Payout, gateway: Any) -> None:
         original(row, gateway)
-        monkeypatch.setattr(payouts, "_prepare", original)
+        monkeypatch.setattr(sending, "_prepare", original)
         with clock.standing_at(clock.now() + timedelta(minutes=2)):
             withdrawals.payout_advance(row.pk)
 
-    monkeypatch.setattr(payouts, "_prepare", stall)
+    monkeypatch.setattr(sending, "_prepare", stall)
     withdrawals.payout_advance(payout.pk)
     order.refresh_from_db()
     payout.refresh_from_db()
@@ -156,14 +157,14 @@ def test_a_failure_told_before_the_send_stops_the_send(
     asked: Callable[[str], tuple[User, Order, Payout]], sends: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user, order, payout = asked("success")
-    original = payouts._prepare
+    original = sending._prepare
 
     def overtaken(row: Payout, gateway: Any) -> None:
         original(row, gateway)
         failed = payouts.told(PayoutStatus.FAILED, {"callback": "failed"})
         withdrawals.payout_settle(row, failed, actor=user.as_actor())
 
-    monkeypatch.setattr(payouts, "_prepare", overtaken)
+    monkeypatch.setattr(sending, "_prepare", overtaken)
     withdrawals.payout_advance(payout.pk)
     order.refresh_from_db()
     payout.refresh_from_db()

@@ -1,0 +1,288 @@
+"""One step of a sending: prepare and store, send the stored bytes, look up, replace what is stuck.
+
+Every step is committed before the next, so that a crash anywhere leaves a row that says what may have
+happened. The rows are payouts and whatever else leaves an address of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import transaction
+
+from kauri.common import clock
+from kauri.common.errors import KauriError
+from kauri.common.locks import lock
+from kauri.common.money import exact
+from kauri.core.models import Currency
+from kauri.payment_provider import routing
+from kauri.payment_provider.gateway import (
+    Attempt,
+    ConfigError,
+    Gateway,
+    GatewayError,
+    InsufficientFloat,
+    OutcomeUnknown,
+    PayoutRequest,
+    PayoutState,
+    PayoutStatus,
+    PreparedPayout,
+    Rejected,
+    Retryable,
+)
+from kauri.payment_provider.models import NonceCounter, Outgoing
+
+State = Outgoing.State
+LEASE: Final = timedelta(seconds=60)
+FIRST_DELAY: Final = timedelta(seconds=2)
+LONGEST_DELAY: Final = timedelta(minutes=10)
+#: What a row keeps of its bytes.
+BYTES: Final = ("state", "provider_reference", "payload", "nonce", "source_address", "cancels", "earlier")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step found out. ``final`` says whether the order can be settled by it."""
+
+    status: PayoutStatus
+    state: PayoutState
+    reason: str = ""
+
+    @property
+    def final(self) -> bool:
+        return self.status in {PayoutStatus.CONFIRMED, PayoutStatus.FAILED}
+
+
+def step(row: Outgoing) -> Outcome:
+    """Do the next thing for a claimed row; network here, and no transaction around it."""
+    if row.state in {State.NEW, State.PREPARED} and not row.provider.is_enabled:
+        return waiting("the provider is switched off")
+    try:
+        gateway = routing.gateway_for(row.provider)
+        if row.state == State.NEW:
+            _prepare(row, gateway)
+        if row.state == State.PREPARED:
+            return _send(row, gateway)
+        return _look_up(row, gateway)
+    except Rejected as exc:
+        # Only a refusal before anything was sent is final here: _send and _look_up sort their own.
+        return Outcome(PayoutStatus.FAILED, PayoutState(PayoutStatus.FAILED), str(exc)[:300])
+    except OutcomeUnknown as exc:
+        return Outcome(PayoutStatus.UNKNOWN, PayoutState(PayoutStatus.UNKNOWN), str(exc)[:300])
+    except (InsufficientFloat, ConfigError, GatewayError) as exc:
+        return waiting(f"{type(exc).__name__}: {exc}")
+
+
+def record(row: Outgoing, outcome: Outcome) -> bool:
+    """Put an outcome into a locked, open row (not saved yet); True when it has just become unknown."""
+    now = clock.now()
+    became_unknown = False
+    row.lease_until = None
+    row.last_error = outcome.reason
+    state = outcome.state
+    row.confirmations = max(row.confirmations, state.confirmations)
+    if state.answer:
+        row.answer = _plain_answer(state.answer)
+    if outcome.status in {PayoutStatus.CONFIRMED, PayoutStatus.FAILED}:
+        row.state = State.CONFIRMED if outcome.status is PayoutStatus.CONFIRMED else State.FAILED
+        row.finished_at = now
+        if state.mined_reference:
+            row.provider_reference = state.mined_reference
+        _record_cost(row, state)
+    elif outcome.status is PayoutStatus.UNKNOWN:
+        if row.state != State.NEW:  # nothing stored: nothing was sent
+            became_unknown = row.unknown_since is None
+            row.state = State.UNKNOWN
+            row.unknown_since = row.unknown_since or now
+    elif row.state in {State.PREPARED, State.UNKNOWN} and not outcome.reason:
+        row.state = State.SENT
+        row.sent_at = row.sent_at or now
+    row.next_attempt_at = now + _delay(row)
+    return became_unknown
+
+
+def waiting(reason: str) -> Outcome:
+    """Nothing new is known; the row says why and is tried again."""
+    return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300])
+
+
+def _prepare(row: Outgoing, gateway: Gateway) -> None:
+    """Get the bytes that will be sent, and commit them with their nonce before anything is sent.
+
+    The nonce is read first and used up only together with the stored bytes: bytes whose nonce
+    another sending took meanwhile are thrown away unsent, so no nonce is skipped or shared.
+    """
+    address = (row.source_address or gateway.hot_address()) if gateway.uses_nonce else ""
+    nonce = _peek_nonce(gateway, address) if gateway.uses_nonce else None
+    prepared = gateway.prepare_payout(_request(row, nonce=nonce, source_address=address))
+    with transaction.atomic():
+        current = _locked(row)
+        if current.state != State.NEW:
+            raise OutcomeUnknown("another worker has prepared this payout")
+        if nonce is not None:
+            counter = lock(NonceCounter.objects.filter(chain=gateway.chain, address=address)).get()
+            if counter.next_nonce != nonce:
+                raise GatewayError("another payout took this nonce first")
+            counter.next_nonce = nonce + 1
+            counter.save(update_fields=["next_nonce"])
+        current.state = State.PREPARED
+        current.source_address = address
+        _store(current, prepared)
+    _copy(current, row)
+
+
+def _store(row: Outgoing, prepared: PreparedPayout) -> None:
+    row.provider_reference = prepared.provider_reference
+    row.payload = prepared.payload
+    row.nonce = prepared.nonce
+    row.cancels = prepared.cancels
+    row.signed_at = clock.now()
+    row.save(update_fields=[*BYTES, "signed_at"])
+
+
+def _copy(source: Outgoing, target: Outgoing) -> None:
+    for name in (*BYTES, "signed_at"):
+        setattr(target, name, getattr(source, name))
+
+
+def _locked(row: Outgoing) -> Outgoing:
+    found: Outgoing = lock(type(row)._default_manager.filter(pk=row.pk)).get()
+    return found
+
+
+def _send(row: Outgoing, gateway: Gateway) -> Outcome:
+    if not gateway.resend_is_safe:
+        # The row says "unknown" from before the call until the answer: a crash between them is
+        # then looked up, never sent again. Whoever moves the row from "prepared" is the one who
+        # sends: a worker that slept past its lease finds it moved.
+        mine = type(row)._default_manager.filter(pk=row.pk, state=State.PREPARED)
+        if not mine.update(state=State.UNKNOWN, last_error="sending"):
+            return waiting("another worker has this payout")
+    try:
+        state = gateway.send_payout(_request(row), _prepared(row))
+    except (InsufficientFloat, ConfigError) as exc:
+        return _not_sent(row, f"{type(exc).__name__}: {exc}")
+    except (Rejected, OutcomeUnknown):
+        raise
+    except GatewayError as exc:
+        return _not_sent(row, f"{type(exc).__name__}: {exc}")
+    return Outcome(state.status, state)
+
+
+def _not_sent(row: Outgoing, reason: str) -> Outcome:
+    """The provider surely has nothing: the stored bytes wait for another attempt."""
+    unsent = type(row)._default_manager.filter(pk=row.pk, state=State.UNKNOWN, last_error="sending")
+    unsent.update(state=State.PREPARED)
+    return waiting(reason)
+
+
+def _look_up(row: Outgoing, gateway: Gateway) -> Outcome:
+    state = gateway.fetch_payout(_request(row), _prepared(row))
+    if state.status in {PayoutStatus.PENDING, PayoutStatus.NOT_FOUND} and not state.confirmations:
+        replacement = _replacement(row, gateway)
+        if replacement is not None:
+            return replacement
+    if state.status is PayoutStatus.NOT_FOUND:
+        if gateway.resend_is_safe and not row.provider.is_enabled:
+            return waiting("the provider is switched off")
+        if gateway.resend_is_safe:
+            return _send(row, gateway)
+        return Outcome(
+            PayoutStatus.UNKNOWN, state, "the provider does not know this payout: a person decides"
+        )
+    return Outcome(state.status, state)
+
+
+def _replacement(row: Outgoing, gateway: Gateway) -> Outcome | None:
+    """Sign and send anew what is stuck, or what a person asked to cancel; None when neither is due.
+
+    The new bytes are stored before they are sent, and the old ones kept: whichever is mined counts.
+    """
+    if not gateway.replaces or row.signed_at is None or not row.provider.is_enabled:
+        return None
+    cancels = row.cancel_asked_at is not None
+    fresh = clock.now() - row.signed_at < timedelta(seconds=gateway.replace_after)
+    if fresh and (row.cancels or not cancels):
+        return None
+    stuck = _prepared(row)
+    prepare = gateway.prepare_cancel if cancels else gateway.prepare_replacement
+    try:
+        prepared = prepare(_request(row), stuck)
+    except (Retryable, ConfigError, InsufficientFloat):
+        # The old bytes go on; a dearer fee is tried again at the next look.
+        return None
+    with transaction.atomic():
+        current = _locked(row)
+        if current.payload != row.payload or current.state not in {State.SENT, State.UNKNOWN}:
+            raise Retryable("another worker has this payout")
+        current.earlier = [
+            *current.earlier,
+            {"reference": row.provider_reference, "payload": row.payload, "cancels": row.cancels},
+        ]
+        _store(current, prepared)
+    _copy(current, row)
+    return _send(row, gateway)
+
+
+def _record_cost(row: Outgoing, state: PayoutState) -> None:
+    if state.cost is None or not state.cost_currency:
+        return
+    currency = Currency.objects.filter(code=state.cost_currency).first()
+    try:
+        row.cost = None if currency is None else exact(state.cost, currency.scale)
+    except KauriError:
+        row.cost = None
+    if row.cost is None:
+        # A cost that the books can't hold must not keep the payout from its end: people see it here.
+        row.answer = {**row.answer, "cost_not_booked": f"{state.cost} {state.cost_currency}"}
+        return
+    row.cost_currency = currency
+
+
+def _peek_nonce(gateway: Gateway, address: str) -> int:
+    counter = NonceCounter.objects.filter(chain=gateway.chain, address=address).first()
+    if counter is None:
+        first = gateway.next_nonce(address)
+        counter, _ = NonceCounter.objects.get_or_create(
+            chain=gateway.chain, address=address, defaults={"next_nonce": first}
+        )
+    return counter.next_nonce
+
+
+def _request(row: Outgoing, *, nonce: int | None = None, source_address: str = "") -> PayoutRequest:
+    network = routing.network_of(row.provider)
+    return PayoutRequest(
+        reference=str(row.public_id),
+        currency=row.currency.code,
+        amount=exact(row.amount, row.currency.scale),
+        destination=row.destination,
+        nonce=row.nonce if nonce is None else nonce,
+        source_address=source_address or row.source_address,
+        min_confirmations=network.confirmations if network else 1,
+        key=row.signing_key,
+    )
+
+
+def _prepared(row: Outgoing) -> PreparedPayout:
+    return PreparedPayout(
+        provider_reference=row.provider_reference,
+        payload=row.payload,
+        nonce=row.nonce,
+        cancels=row.cancels,
+        earlier=tuple(
+            Attempt(one["reference"], one["payload"], cancels=one["cancels"]) for one in row.earlier
+        ),
+    )
+
+
+def _delay(row: Outgoing) -> timedelta:
+    """2 s, doubling, at most 10 minutes; a sent payout is looked at every few seconds at first."""
+    exponent = min(max(row.attempts - (10 if row.state == State.SENT else 0), 0), 9)
+    return min(FIRST_DELAY * (1 << exponent), LONGEST_DELAY)
+
+
+def _plain_answer(answer: Any) -> dict[str, str]:
+    """What of a provider's answer is kept for people: plain values, bounded."""
+    return {str(key)[:64]: str(value)[:300] for key, value in list(dict(answer).items())[:30]}
