@@ -21,7 +21,8 @@ from kauri.core.outbox import emit
 from kauri.payment_provider import routing, scanning, sending
 from kauri.payment_provider.gateway import GatewayError, PayoutState, PayoutStatus
 from kauri.payment_provider.models import Payout, ProviderBalanceSnapshot
-from kauri.payment_provider.sending import LEASE, Outcome
+from kauri.payment_provider.sending import LEASE
+from kauri.payment_provider.sending import Outcome as Outcome
 
 
 def payout_create(
