@@ -173,6 +173,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Orders"), "receipt_long", "order_core.order"),
             Screen(_("Deposit addresses"), "qr_code_2", "wallet.depositaddress"),
             Screen(_("Payment links"), "link", "wallet.paymentlink"),
+            Screen(_("Sweeps"), "cyclone", "wallet.sweep"),
         ),
     ),
     (

@@ -64,6 +64,7 @@ KEEP: Final = frozenset(
         "order_core_order",
         "payment_provider_payin",
         "payment_provider_payout",
+        "wallet_sweep",
         "withdrawal_order_withdrawaldetail",
     }
 )

@@ -131,6 +131,7 @@ def usdt(house: None, eth: Chain, settings: Any, serve_signer: Callable[[Desk], 
         "chain_id": 31337,
         "token_address": token,
         "hot_address": hot_address,
+        "gas_address": public["gas_address"],
         "xpub": xpub,
         "max_head_age_seconds": 0,
         # Tests that stand in the future want the same bytes; replacing has tests of its own.
@@ -144,3 +145,54 @@ def usdt(house: None, eth: Chain, settings: Any, serve_signer: Callable[[Desk], 
             provider=provider, currency=Currency.objects.get(code=code), amount=Decimal(amount), actor=SYSTEM
         )
     return Usdt(provider, network, eth, token, hot_address)
+
+
+@dataclass
+class Ether:
+    """The ETH provider on the test's chain, with a funded hot wallet and true opening books."""
+
+    provider: Provider
+    network: Network
+    chain: Chain
+    hot_address: str
+
+    def send(self, address: str, amount: str, *, mine: int = 1) -> str:
+        """Send ether from the faucet; returns the transaction's hash."""
+        name = self.chain.transact(to=address, value=hex(int(Decimal(amount).scaleb(18))))
+        if mine:
+            self.chain.mine(mine)
+        return name
+
+    def balance(self, address: str) -> Decimal:
+        return Decimal(self.chain.wei(address)).scaleb(-18)
+
+
+@pytest.fixture
+def ether(house: None, eth: Chain, settings: Any, serve_signer: Callable[[Desk], str]) -> Ether:
+    """Three confirmations; 10 ETH in the hot wallet, on chain and in the books; internal transfers seen."""
+    desk = signing.desk(signing.ethereum())
+    public = describe(desk.store, desk.policy)["ethereum"]
+    eth.rpc.call("anvil_setBalance", public["hot_address"], hex(10 * 10**18))
+    eth.mine()
+    network = Network.objects.get(code="ethereum")
+    network.confirmations = 3
+    network.environment = Network.Environment.REGTEST
+    network.save()
+    provider = Provider.objects.get(code="eth-node")
+    provider.settings = {
+        **provider.settings,
+        "rpc_url": eth.url,
+        "chain_id": 31337,
+        "hot_address": public["hot_address"],
+        "xpub": public["xpub"],
+        "internal_transfers": "debug_trace",
+        "max_head_age_seconds": 0,
+        "replace_after_seconds": 86_400,
+    }
+    provider.is_enabled = True
+    provider.save()
+    settings.KAURI = settings.KAURI.model_copy(update={"signer_socket": serve_signer(desk)})
+    balance.opening_post(
+        provider=provider, currency=Currency.objects.get(code="ETH"), amount=Decimal(10), actor=SYSTEM
+    )
+    return Ether(provider, network, eth, public["hot_address"])

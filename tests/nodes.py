@@ -120,6 +120,9 @@ class Chain:
     def height(self) -> int:
         return evm.quantity(self.rpc.call("eth_blockNumber"))
 
+    def wei(self, address: str) -> int:
+        return evm.quantity(self.rpc.call("eth_getBalance", address, "latest"))
+
     def token_balance(self, token: str, address: str) -> int:
         data = evm.call_data("balanceOf(address)", address)
         return evm.quantity(self.rpc.call("eth_call", {"to": token, "data": data}, "latest"))

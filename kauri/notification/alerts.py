@@ -25,6 +25,13 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
     ),
     "chain.reorg_too_deep": lambda p, _: f"🚨 Reorganisation deeper than we remember: {p['detail']}",
     "provider.health": lambda p, _: f"🩺 {p['provider']} is {p['health']}: {p['detail']}",
+    "sweep.unknown": lambda p, _: (
+        f"❓ Outcome unknown of moving our own {p['amount']} {p['currency']} ({p['purpose']}) through {p['provider']}\n"
+        f"{p['reason']}"
+    ),
+    "wallet.hot_low": lambda p, _: (
+        f"🪫 Hot wallet of {p['provider']} is low: {p['amount']} {p['currency']}, the floor is {p['floor']}"
+    ),
     "callback.failed": lambda p, _: f"⚠️ Callback of {p['provider']} failed for good: {p['error']}",
     "proposal.waiting": lambda p, url: (
         f"📝 {p['by']} proposes a change: {p['label']}\n{', '.join(p['fields'])}\nWhy: {p['reason']}\n"

@@ -150,6 +150,7 @@ class PayoutAdmin(ReadOnlyAdmin):
                     "error",
                     "nonce",
                     "source_address",
+                    "earlier_shown",
                     "created",
                     "sent",
                     "next_try",
@@ -167,6 +168,7 @@ class PayoutAdmin(ReadOnlyAdmin):
     next_try = when_column("next_attempt_at", _("next attempt"))
     finished = when_column("finished_at", _("finished"))
     answer_shown = raw_column("answer", _("provider's answer"))
+    earlier_shown = raw_column("earlier", _("replaced attempts"))
 
     @display(description=_("destination"))
     def to(self, obj: Payout) -> SafeString:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from typing import ClassVar
 
@@ -54,6 +55,7 @@ from kauri.payment_provider.wire import (
     ScanResult,
     Signer,
     Spend,
+    SweepQuote,
 )
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "ScanResult",
     "Signer",
     "Spend",
+    "SweepQuote",
     "build",
     "registry",
 ]
@@ -110,6 +113,8 @@ class Gateway(ABC):
     uses_coins: ClassVar[bool] = False
     #: Money is found by ``scan_incoming`` (a node) rather than told by callbacks.
     scans: ClassVar[bool] = False
+    #: Deposit addresses have to be emptied into the hot wallet (:meth:`quote_sweep`).
+    sweeps: ClassVar[bool] = False
     #: Bytes that stay unmined can be replaced (:meth:`prepare_replacement`, :meth:`prepare_cancel`).
     replaces: ClassVar[bool] = False
 
@@ -161,6 +166,14 @@ class Gateway(ABC):
     def prepare_cancel(self, request: PayoutRequest, stuck: PreparedPayout) -> PreparedPayout:
         """Bytes that pay nobody and make ``stuck`` impossible once mined (``cancels`` is True)."""
         raise ConfigError(f"{self.code} cancels nothing")
+
+    def quote_sweep(self, address: str) -> SweepQuote:
+        """What the deposit address could send to the hot wallet. Reads only."""
+        raise ConfigError(f"{self.code} sweeps nothing")
+
+    def fetch_holdings(self, addresses: Sequence[str]) -> list[tuple[ProviderBalance, ...]]:
+        """What each address holds on the chain now, in the order given. Reads only."""
+        raise ConfigError(f"{self.code} has no addresses")
 
     def derive_address(self, index: int, *, change: bool = False) -> str:
         """The address at ``0/index`` (``1/index``) under the settings' extended public key. No network."""

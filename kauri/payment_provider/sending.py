@@ -14,7 +14,7 @@ from django.db import transaction
 
 from kauri.common import clock
 from kauri.common.errors import KauriError
-from kauri.common.locks import lock
+from kauri.common.locks import claim, lock
 from kauri.common.money import exact
 from kauri.core.models import Currency
 from kauri.payment_provider import routing
@@ -53,6 +53,30 @@ class Outcome:
     @property
     def final(self) -> bool:
         return self.status in {PayoutStatus.CONFIRMED, PayoutStatus.FAILED}
+
+
+def claim_row[R: Outgoing](model: type[R], pk: int) -> R | None:
+    """Take a due row for :data:`LEASE`; None when it is not due, final, or in other hands."""
+    with transaction.atomic():
+        now = clock.now()
+        open_rows = model._default_manager.select_related("provider", "currency")
+        due = open_rows.filter(pk=pk, state__in=Outgoing.OPEN_STATES, next_attempt_at__lte=now)
+        rows = claim(due.exclude(lease_until__gt=now))
+        if not rows:
+            return None
+        row = rows[0]
+        row.attempts += 1
+        row.lease_until = now + LEASE
+        row.save(update_fields=["attempts", "lease_until"])
+        return row
+
+
+def due_ids(model: type[Outgoing], limit: int = 100) -> list[int]:
+    """Ids of open rows whose time has come and whom nobody holds."""
+    now = clock.now()
+    due = model._default_manager.filter(state__in=Outgoing.OPEN_STATES, next_attempt_at__lte=now)
+    waiting_longest = due.exclude(lease_until__gt=now).order_by("next_attempt_at")
+    return list(waiting_longest.values_list("pk", flat=True)[:limit])
 
 
 def step(row: Outgoing) -> Outcome:

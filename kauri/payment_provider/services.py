@@ -13,7 +13,7 @@ from kauri.account.selectors import require_permission
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
-from kauri.common.locks import claim, lock
+from kauri.common.locks import lock
 from kauri.common.money import plain
 from kauri.core.audit import audit
 from kauri.core.models import Currency, Provider
@@ -21,7 +21,6 @@ from kauri.core.outbox import emit
 from kauri.payment_provider import routing, scanning, sending
 from kauri.payment_provider.gateway import GatewayError, PayoutState, PayoutStatus
 from kauri.payment_provider.models import Payout, ProviderBalanceSnapshot
-from kauri.payment_provider.sending import LEASE
 from kauri.payment_provider.sending import Outcome as Outcome
 
 
@@ -39,21 +38,8 @@ def payout_create(
 
 
 def payout_claim(payout_id: int) -> Payout | None:
-    """Take a due payout for :data:`LEASE`; None when it is not due, final, or in other hands."""
-    with transaction.atomic():
-        now = clock.now()
-        rows = claim(
-            Payout.objects.select_related("provider", "currency")
-            .filter(pk=payout_id, state__in=Payout.OPEN_STATES, next_attempt_at__lte=now)
-            .exclude(lease_until__gt=now)
-        )
-        if not rows:
-            return None
-        payout = rows[0]
-        payout.attempts += 1
-        payout.lease_until = now + LEASE
-        payout.save(update_fields=["attempts", "lease_until"])
-        return payout
+    """Take a due payout for :data:`sending.LEASE`; None when it is not due, final, or in other hands."""
+    return sending.claim_row(Payout, payout_id)
 
 
 def payout_step(payout: Payout) -> Outcome:
@@ -118,13 +104,7 @@ def told(status: PayoutStatus, answer: dict[str, Any]) -> Outcome:
 
 def due_payouts(limit: int = 100) -> list[int]:
     """Ids of open payouts whose time has come and whom nobody holds."""
-    now = clock.now()
-    return list(
-        Payout.objects.filter(state__in=Payout.OPEN_STATES, next_attempt_at__lte=now)
-        .exclude(lease_until__gt=now)
-        .order_by("next_attempt_at")
-        .values_list("pk", flat=True)[:limit]
-    )
+    return sending.due_ids(Payout, limit)
 
 
 def health_check(provider_id: int) -> None:

@@ -299,6 +299,15 @@ class ProviderBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepQuote:
+    """What an address of ours could send now, and how much of the chain's own currency it lacks for the fee."""
+
+    amount: Decimal
+    missing: Decimal
+    fee_currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     ok: bool
     detail: str

@@ -84,7 +84,7 @@ def sign(store: KeyStore, policy: BitcoinPolicy, journal: Journal, text: str, no
 def _read(text: str) -> Any:
     try:
         psbt = PSBT.from_base64(text)
-    except (EmbitError, ValueError, IndexError, TypeError):
+    except (EmbitError, ValueError, IndexError, TypeError, RuntimeError):
         raise Refused("this is no PSBT") from None
     if not 0 < len(psbt.inputs) <= _MOST_INPUTS:
         raise Refused("a PSBT has 1 to 500 inputs")

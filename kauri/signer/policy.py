@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from kauri.common import evm
+from kauri.common import evm, money
 from kauri.signer.errors import Refused, Unusable
 from kauri.signer.journal import Journal
 
@@ -27,9 +27,9 @@ class Cap:
     def check(self, amount: Decimal, spent: Decimal, currency: str) -> None:
         """:class:`Refused` when ``amount``, or it with what was spent, is above the cap."""
         if amount > self.per_transaction:
-            raise Refused(f"{amount} {currency} is above the cap of one transaction")
+            raise Refused(f"{money.plain(amount)} {currency} is above the cap of one transaction")
         if amount + spent > self.per_day:
-            raise Refused(f"{amount} {currency} is above what is left of the cap of 24 hours")
+            raise Refused(f"{money.plain(amount)} {currency} is above what is left of the cap of 24 hours")
 
 
 @dataclass(frozen=True, slots=True)

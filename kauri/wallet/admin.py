@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
@@ -10,12 +10,32 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from kauri.common.admin import EMPTY, ReadOnlyAdmin, copyable, money, page_link, short, when_column
+from kauri.common.admin import (
+    EMPTY,
+    ReadOnlyAdmin,
+    copyable,
+    label_column,
+    money,
+    money_column,
+    page_link,
+    raw_column,
+    short,
+    when_column,
+)
 from kauri.core.admin import PeriodFilter
-from kauri.wallet.models import DepositAddress, PaymentLink
+from kauri.wallet.models import DepositAddress, PaymentLink, Sweep
+
+STATE_TONES: Final[dict[str, str]] = {
+    "new": "info",
+    "prepared": "info",
+    "sent": "info",
+    "unknown": "bad",
+    "confirmed": "good",
+    "failed": "bad",
+}
 
 
 class GivenFilter(SimpleListFilter):
@@ -72,6 +92,72 @@ class DepositAddressAdmin(ReadOnlyAdmin):
     @display(description=_("customer"), ordering="user")
     def customer(self, obj: DepositAddress) -> SafeString:
         return page_link(obj.user)
+
+
+@admin.register(Sweep)
+class SweepAdmin(ReadOnlyAdmin):
+    list_display = ("made", "amount_shown", "purpose_label", "state_label", "provider", "transaction_short")
+    list_display_links = ("made", "amount_shown")
+    list_select_related = ("provider", "currency", "address")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("purpose", ChoicesDropdownFilter),
+        ("provider", RelatedDropdownFilter),
+        ("created_at", PeriodFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {
+        "provider_reference": "text",
+        "source_address": "text",
+        "destination": "text",
+        "public_id": "uuid",
+    }
+    search_help_text = _("A transaction hash or an address, exactly")
+    fields = (
+        "amount_shown",
+        "purpose_label",
+        "state_label",
+        "provider",
+        "source_full",
+        "destination_full",
+        "transaction_full",
+        "nonce",
+        "confirmations",
+        "cost_shown",
+        "last_error",
+        "earlier_shown",
+        "answer_shown",
+        "made",
+        "sent",
+        "finished",
+    )
+    amount_shown = money_column("amount", "currency", _("amount"))
+    state_label = label_column("state", _("state"), STATE_TONES)
+    purpose_label = label_column("purpose", _("purpose"), {})
+    made = when_column("created_at", _("made"))
+    sent = when_column("sent_at", _("sent"))
+    finished = when_column("finished_at", _("finished"))
+    answer_shown = raw_column("answer", _("provider's answer"))
+    earlier_shown = raw_column("earlier", _("replaced attempts"))
+
+    @display(description=_("transaction"))
+    def transaction_short(self, obj: Sweep) -> SafeString:
+        return copyable(obj.provider_reference, short(obj.provider_reference))
+
+    @display(description=_("transaction"))
+    def transaction_full(self, obj: Sweep) -> SafeString:
+        return copyable(obj.provider_reference)
+
+    @display(description=_("from address"))
+    def source_full(self, obj: Sweep) -> SafeString:
+        return copyable(obj.source_address)
+
+    @display(description=_("destination"))
+    def destination_full(self, obj: Sweep) -> SafeString:
+        return copyable(obj.destination)
+
+    @display(description=_("cost"))
+    def cost_shown(self, obj: Sweep) -> SafeString:
+        return EMPTY if obj.cost is None or obj.cost_currency is None else money(obj.cost, obj.cost_currency)
 
 
 @admin.register(PaymentLink)

@@ -9,6 +9,7 @@ from kauri.account.models import User
 from kauri.common import clock
 from kauri.common.models import MoneyField
 from kauri.core.models import Currency, Network, Provider
+from kauri.payment_provider.models import Outgoing
 
 
 class DepositAddress(models.Model):
@@ -26,6 +27,8 @@ class DepositAddress(models.Model):
     external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
     created_at = models.DateTimeField(_("made"), default=clock.now)
     assigned_at = models.DateTimeField(_("given out"), null=True)
+    quoted_at = models.DateTimeField(_("looked at for a sweep"), null=True)
+    swept_at = models.DateTimeField(_("swept"), null=True)
 
     class Meta:
         ordering = ("-id",)
@@ -43,6 +46,55 @@ class DepositAddress(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class Sweep(Outgoing):
+    """Money that moves between addresses of ours: nobody's order, only the network is paid."""
+
+    class Purpose(models.TextChoices):
+        SWEEP = "sweep", _("From a deposit address to the hot wallet")
+        TOP_UP = "top_up", _("The fee of a sweep, to its deposit address")
+        COLD = "cold", _("From the hot wallet to the cold one")
+
+    purpose = models.CharField(_("purpose"), max_length=8, choices=Purpose.choices)
+    address = models.ForeignKey(
+        DepositAddress, models.PROTECT, null=True, related_name="sweeps", verbose_name=_("deposit address")
+    )
+
+    class Meta(Outgoing.Meta):
+        verbose_name = _("sweep")
+        verbose_name_plural = _("sweeps")
+        constraints = (
+            models.CheckConstraint(condition=models.Q(amount__gt=0), name="sweep_amount_positive"),
+            models.CheckConstraint(
+                condition=models.Q(purpose="cold") | models.Q(address__isnull=False),
+                name="sweep_of_an_address",
+            ),
+            models.UniqueConstraint(
+                fields=("address",),
+                condition=models.Q(state__in=["new", "prepared", "sent", "unknown"]),
+                name="sweep_one_at_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=("provider",),
+                condition=models.Q(purpose="cold", state__in=["new", "prepared", "sent", "unknown"]),
+                name="sweep_one_cold_at_a_time",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("next_attempt_at",),
+                name="sweep_due",
+                condition=models.Q(state__in=["new", "prepared", "sent", "unknown"]),
+            ),
+        )
+
+    @property
+    def signing_key(self) -> str:
+        if self.address is None:
+            return "hot"
+        wallet = "gas" if self.purpose == self.Purpose.TOP_UP else "deposit"
+        return f"{wallet}/{self.address.index}"
 
 
 class PaymentLink(models.Model):

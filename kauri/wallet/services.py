@@ -117,8 +117,10 @@ def link_by_reference(reference: str, provider: Provider) -> PaymentLink | None:
 
 def _derive(provider: Provider, network: Network, currency: Currency, count: int) -> list[DepositAddress]:
     gateway = routing.gateway_for(provider)
-    lock(Provider.objects.filter(pk=provider.pk)).get()
-    last = DepositAddress.objects.filter(provider=provider).aggregate(last=Max("index"))["last"]
+    # Ether and a token of one key share its addresses: none is ever given to two customers.
+    family = Provider.objects.filter(settings__xpub=provider.settings.get("xpub"))
+    same_key = [row.pk for row in lock(family | Provider.objects.filter(pk=provider.pk))]
+    last = DepositAddress.objects.filter(provider__in=same_key).aggregate(last=Max("index"))["last"]
     first = 0 if last is None else last + 1
     try:
         derived = [(index, gateway.derive_address(index)) for index in range(first, first + count)]

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from kauri.payment_provider import routing
-from kauri.wallet import services
+from kauri.payment_provider import routing, sending
+from kauri.wallet import services, sweeping
+from kauri.wallet.models import Sweep
 
 
 def pool_fill() -> None:
     """Make spare addresses ahead for every scanning provider."""
     for provider in routing.scanning_providers():
         services.pool_fill(provider.pk)
+
+
+def sweeps_run() -> None:
+    """Plan what is to be emptied, and go on with what is under way."""
+    for provider in routing.scanning_providers():
+        sweeping.hot_watch(provider.pk)
+        sweeping.sweeps_plan(provider.pk)
+    for pk in sending.due_ids(Sweep):
+        sweeping.sweep_advance(pk)

@@ -37,7 +37,14 @@ from kauri.payment_provider.gateway import (
     Retryable,
     ScanResult,
 )
-from kauri.payment_provider.gateways.evm_node import LATEST_BLOCK, EvmNode, EvmSettings, number, to_block
+from kauri.payment_provider.gateways.evm_node import (
+    LATEST_BLOCK,
+    WEI_DIGITS,
+    EvmNode,
+    EvmSettings,
+    number,
+    to_block,
+)
 from kauri.payment_provider.gateways.evm_outcome import Lookup, refused_unknown
 from kauri.payment_provider.gateways.evm_payer import Payer
 
@@ -53,6 +60,7 @@ class EvmChain(Gateway):
     uses_nonce: ClassVar[bool] = True
     scans: ClassVar[bool] = True
     replaces: ClassVar[bool] = True
+    sweeps: ClassVar[bool] = True
     #: The currency is a contract on the chain.
     has_token: ClassVar[bool] = False
     default_currency: ClassVar[str]
@@ -214,25 +222,24 @@ class EvmChain(Gateway):
 
     # -- money out ------------------------------------------------------------------------------
 
-    @abstractmethod
-    def _prepare(self, payer: Payer, to: str, units: int, nonce: int) -> PreparedPayout:
-        """Sign a payment of ``units`` after every check that the node can make."""
-
-    @property
-    def decimals(self) -> int:
-        return self.settings.decimals
+    def _is_native(self, request: PayoutRequest) -> bool:
+        """Whether the chain's own currency is sent: ether itself, or the fee of a token's sweep."""
+        return not self.has_token or request.currency == self.settings.native_currency
 
     def prepare_payout(self, request: PayoutRequest) -> PreparedPayout:
         to = self._recipient(request)
         try:
-            units = money.to_units(request.amount, self.decimals)
+            native = self._is_native(request)
+            units = money.to_units(request.amount, WEI_DIGITS if native else self.settings.decimals)
         except KauriError as exc:
             raise Rejected(exc.detail) from None
         if units <= 0:
             raise Rejected("the amount must be greater than zero")
         if request.nonce is None:
             raise ConfigError("the caller gave no nonce")
-        return self._prepare(self._payer(request), to, units, request.nonce)
+        payer = self._payer(request)
+        prepare = payer.prepare_native if native else payer.prepare_token
+        return prepare(to, units, request.nonce)
 
     def _recipient(self, request: PayoutRequest) -> str:
         if request.key == "hot":
@@ -295,6 +302,7 @@ class EvmChain(Gateway):
                 recipient=evm.to_address(request.destination.strip()),
                 nonce=nonce,
                 need=max(request.min_confirmations, self.settings.confirmations),
+                native=self._is_native(request),
             ).state()
         except (ConfigError, ValueError) as exc:
             # What was sent before the settings went wrong was sent: this is no "nothing was sent".

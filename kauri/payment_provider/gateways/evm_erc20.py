@@ -6,6 +6,7 @@ Incoming money is read from the token's Transfer logs, block by block, by block 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from kauri.common import evm, money
@@ -13,14 +14,14 @@ from kauri.common.jsonrpc import Call, RpcError
 from kauri.payment_provider.gateway import (
     Block,
     IncomingTransfer,
-    PreparedPayout,
     ProviderBalance,
     Rejected,
     Retryable,
+    SweepQuote,
 )
 from kauri.payment_provider.gateways.evm_chain import EvmChain, ReorgDuringScan
-from kauri.payment_provider.gateways.evm_node import WEI_DIGITS, number
-from kauri.payment_provider.gateways.evm_payer import Payer
+from kauri.payment_provider.gateways.evm_node import FEE_HISTORY, WEI_DIGITS, number
+from kauri.payment_provider.gateways.evm_payer import TRANSFER
 
 
 class EvmErc20(EvmChain):
@@ -117,5 +118,51 @@ class EvmErc20(EvmChain):
             raise Retryable(f"the node's logs of block {block.height} are not readable") from None
         return found
 
-    def _prepare(self, payer: Payer, to: str, units: int, nonce: int) -> PreparedPayout:
-        return payer.prepare_token(to, units, nonce)
+    def quote_sweep(self, address: str) -> SweepQuote:
+        """The fee is what the transfer takes now at twice the base fee: a top-up outlives a busy hour."""
+        settings, node, hot = self.settings, self.node, self._require_hot_address()
+        chain, history, units, wei = node.read(
+            [
+                Call("eth_chainId"),
+                FEE_HISTORY,
+                node.token_call("balanceOf(address)", address),
+                Call("eth_getBalance", (address, "latest")),
+            ]
+        )
+        node.require_chain(chain)
+        amount, missing = number(units), 0
+        if amount:
+            data = evm.call_data(TRANSFER, hot, amount)
+            transfer = {"from": address, "to": settings.token, "data": data}
+            [gas] = node.read([Call("eth_estimateGas", (transfer,))])
+            # The next quote, after the top-up, must not be short again because the base fee has grown.
+            enough = number(gas) * (100 + 2 * settings.gas_margin_percent) // 100
+            least = number(gas) * (100 + settings.gas_margin_percent) // 100
+            price = node.fees_from(history).max_fee
+            if number(wei) < least * price:
+                missing = enough * price - number(wei)
+        return SweepQuote(
+            money.from_units(amount, settings.decimals),
+            money.from_units(missing, WEI_DIGITS),
+            settings.native_currency,
+        )
+
+    def fetch_holdings(self, addresses: Sequence[str]) -> list[tuple[ProviderBalance, ...]]:
+        calls = [
+            call
+            for address in addresses
+            for call in (
+                self.node.token_call("balanceOf(address)", address),
+                Call("eth_getBalance", (address, "latest")),
+            )
+        ]
+        chain, *found = self.node.read([Call("eth_chainId"), *calls])
+        self.node.require_chain(chain)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [
+            (
+                ProviderBalance(self.currency, money.from_units(number(units), self.settings.decimals)),
+                ProviderBalance(self.settings.native_currency, money.from_units(number(wei), WEI_DIGITS)),
+            )
+            for units, wei in pairs
+        ]

@@ -9,7 +9,8 @@ Without it such money is on the address but not seen; the reconciliation finds i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from kauri.common import evm, money
@@ -18,13 +19,13 @@ from kauri.payment_provider.gateway import (
     Block,
     ConfigError,
     IncomingTransfer,
-    PreparedPayout,
     ProviderBalance,
     Retryable,
+    SweepQuote,
 )
 from kauri.payment_provider.gateways.evm_chain import EvmChain, ReorgDuringScan
-from kauri.payment_provider.gateways.evm_node import WEI_DIGITS, number
-from kauri.payment_provider.gateways.evm_payer import Payer
+from kauri.payment_provider.gateways.evm_node import FEE_HISTORY, WEI_DIGITS, number
+from kauri.payment_provider.gateways.evm_payer import PLAIN_GAS
 
 TRACER: Final = {"tracer": "callTracer"}
 #: Calls that can pass value on; the others borrow it or can't.
@@ -119,8 +120,19 @@ class EvmEth(EvmChain):
             sender=evm.to_address(str(call["from"]).lower()),
         )
 
-    def _prepare(self, payer: Payer, to: str, units: int, nonce: int) -> PreparedPayout:
-        return payer.prepare_native(to, units, nonce)
+    def quote_sweep(self, address: str) -> SweepQuote:
+        chain, history, wei = self.node.read(
+            [Call("eth_chainId"), FEE_HISTORY, Call("eth_getBalance", (address, "latest"))]
+        )
+        self.node.require_chain(chain)
+        left = number(wei) - PLAIN_GAS * self.node.fees_from(history).max_fee
+        return SweepQuote(money.from_units(max(left, 0), WEI_DIGITS), Decimal(0), self.currency)
+
+    def fetch_holdings(self, addresses: Sequence[str]) -> list[tuple[ProviderBalance, ...]]:
+        calls = [Call("eth_getBalance", (address, "latest")) for address in addresses]
+        chain, *found = self.node.read([Call("eth_chainId"), *calls])
+        self.node.require_chain(chain)
+        return [(ProviderBalance(self.currency, money.from_units(number(wei), WEI_DIGITS)),) for wei in found]
 
 
 def _paying(call: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

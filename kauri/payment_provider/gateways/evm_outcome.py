@@ -79,6 +79,7 @@ class Lookup:
     recipient: str
     nonce: int
     need: int  # confirmations before anything is final
+    native: bool  # the chain's own currency: a receipt of success is the payment
 
     @property
     def reference(self) -> str:
@@ -153,7 +154,7 @@ class Lookup:
 
     def _has_paid(self, receipt: Mapping[str, Any]) -> bool:
         """A token may return false instead of reverting: then it is mined well and nothing has moved."""
-        if not self.node.settings.token:
+        if self.native:
             return True
         token = self.node.settings.token.lower()
         wanted = [evm.TRANSFER_TOPIC, "0x" + evm.word(self.sender), "0x" + evm.word(self.recipient)]

@@ -50,6 +50,7 @@ class Payin(models.Model):
         indexes = (
             models.Index(fields=("provider", "block_height"), name="payin_by_block"),
             models.Index(fields=("state", "id"), name="payin_by_state"),
+            models.Index(fields=("provider", "credited_at"), name="payin_by_credit"),
         )
 
     def __str__(self) -> str:
