@@ -147,6 +147,7 @@ def payin(state: str = Payin.State.UNMATCHED, amount: str = "75") -> Payin:
         address=OTHER_DESTINATION,
         amount=Decimal(amount),
         state=state,
+        fault=Payin.Fault.NOT_GIVEN if state == Payin.State.UNMATCHED else "",
     )
 
 
