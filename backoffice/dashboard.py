@@ -26,13 +26,14 @@ from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.admin import age, list_url, money, page_url
 from kauri.core.models import Currency, Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
+from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
 from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderType
-from kauri.payment_provider.models import Payin, Payout
+from kauri.payment_provider.models import Payout
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
@@ -128,8 +129,15 @@ def _work(request: HttpRequest) -> list[Card]:
             "payins",
             _("Unmatched money"),
             "question_exchange",
-            list_url(Payin, state__in="unmatched,alarm"),
+            list_url(UnmatchedMoney, queue="waiting"),
             _("Every payin has its owner."),
+        ),
+        (
+            "holds",
+            _("Deposits on hold"),
+            "pause_circle",
+            list_url(DepositDetail, queue="held"),
+            _("Analysis holds nothing."),
         ),
         (
             "callbacks",
