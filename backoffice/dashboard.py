@@ -96,7 +96,17 @@ def _work(request: HttpRequest) -> list[Card]:
         cards.append(_approvals(request))
     if "verification" in counts:
         cards.append(_verification(request))
-    plain: tuple[tuple[str, Any, str, str, Any], ...] = (
+    cards += [
+        Card(title, icon, counts[name], url, empty)
+        for name, title, icon, url, empty in _plain_work()
+        if name in counts
+    ]
+    return cards
+
+
+def _plain_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
+    """What is only counted: name, title, icon, the rows behind the number, words when there are none."""
+    return (
         (
             "movements",
             _("Movements to approve"),
@@ -154,12 +164,6 @@ def _work(request: HttpRequest) -> list[Card]:
             _("Nothing was given up."),
         ),
     )
-    cards += [
-        Card(title, icon, counts[name], url, empty)
-        for name, title, icon, url, empty in plain
-        if name in counts
-    ]
-    return cards
 
 
 def _approvals(request: HttpRequest) -> Card:

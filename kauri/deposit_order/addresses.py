@@ -89,11 +89,10 @@ def address_give(user: User, request: AddressRequest) -> dict[str, Any]:
     """
     currency = currency_by_code(request.currency)
     policies.require_open(OrderType.DEPOSIT, currency)
-    asked = _asked(request, currency)
     provider, gateway, provider_network = routing.route(currency, Direction.IN, request.network)
-    if gateway.scans and provider_network is not None:
-        if request.amount_to_receive is not None:
-            raise KauriError("validation_error", fields={"amount_to_receive": "for payment links only"})
+    on_chain = gateway.scans and provider_network is not None
+    asked = _asked(request, currency, strict=not on_chain)
+    if on_chain and provider_network is not None:
         address = address_assign(
             user=user, currency=currency, network=provider_network, provider=provider, asked=asked
         )
@@ -165,11 +164,20 @@ def deposit_cancel(user: User, *, external_id: str, address: str, actor: Actor) 
     audit(actor, "deposit_link_cancel", object_type="paymentlink", object_id=place.public_id)
 
 
-def _asked(request: AddressRequest, currency: Currency) -> Asked:
-    for name in ("callback_url", "success_url", "fail_url", "processing_url"):
-        check_callback_url(getattr(request, name), name)
+def _asked(request: AddressRequest, currency: Currency, *, strict: bool) -> Asked:
+    """What was asked with it. An old client puts other things where an address's wish belongs: not strict there."""
+    check_callback_url(request.callback_url)
+    faults = {
+        name: "a web address is needed"
+        for name in ("success_url", "fail_url", "processing_url")
+        if getattr(request, name) and not getattr(request, name).startswith(("https://", "http://"))
+    }
+    if faults:
+        raise KauriError("validation_error", fields=faults)
     _check_info(request.additional_info)
-    convert_to = currency_by_code(request.convert_to) if request.convert_to else None
+    convert_to = Currency.objects.filter(code=request.convert_to.upper(), is_enabled=True).first()
+    if request.convert_to and convert_to is None and strict:
+        raise KauriError("validation_error", fields={"currency_convert_to": "no such currency"})
     return Asked(
         callback_url=request.callback_url,
         external_id=request.external_id,

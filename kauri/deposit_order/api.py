@@ -54,7 +54,7 @@ class DepositAddressIn(Schema):
     )
     currency_convert_to: str | None = Field(
         None,
-        max_length=12,
+        max_length=500,
         examples=["USDT"],
         description="A wish. Until exchange exists the deposit is credited in its own currency, and the wish is "
         "kept on its order as `details.currency_convert_to`.",

@@ -221,7 +221,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
     def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         row = self._row(request, object_id)
         free = row is not None and row.state == Payin.State.UNMATCHED and row.booked_at is not None
-        return free and self._is_free(row) and request.user.has_perm(unmatched.PROPOSE)
+        return free and unmatched.waiting_act(row) is None and request.user.has_perm(unmatched.PROPOSE)
 
     def has_return_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         row = self._row(request, object_id)
@@ -229,7 +229,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
         return (
             free
             and row.booked_at is not None
-            and self._is_free(row)
+            and unmatched.waiting_act(row) is None
             and request.user.has_perm(unmatched.PROPOSE)
         )
 
@@ -249,9 +249,6 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
 
     def _row(self, request: HttpRequest, object_id: Any) -> Any:
         return None if object_id is None else self.get_object(request, str(object_id))
-
-    def _is_free(self, row: Any) -> bool:
-        return unmatched.waiting_act(row) is None
 
     @action(
         description=_("Credit to a customer"),
@@ -393,7 +390,7 @@ def _place(payin: Payin) -> DepositAddress | PaymentLink | None:
 
 
 def _effect(act: UnmatchedAct) -> dict[str, Any]:
-    """What approving would make of it, for the diff."""
+    """What approving would make of it."""
     after = {Kind.CREDIT: "credited", Kind.SEND_BACK: "returned", Kind.KEEP: "kept"}
     effect: dict[str, Any] = {"state": after[Kind(act.kind)]}
     if act.customer is not None:

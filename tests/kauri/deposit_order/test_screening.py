@@ -219,7 +219,14 @@ def test_a_provider_that_is_down_holds(
 
 @pytest.mark.parametrize(
     ("score", "outcome"),
-    [("0", "pass"), ("0.4999", "pass"), ("0.5", "hold"), ("0.8999", "hold"), ("0.9", "freeze"), ("1", "freeze")],
+    [
+        ("0", "pass"),
+        ("0.4999", "pass"),
+        ("0.5", "hold"),
+        ("0.8999", "hold"),
+        ("0.9", "freeze"),
+        ("1", "freeze"),
+    ],
 )
 def test_thresholds(rule: ScreeningPolicy, score: str, outcome: str) -> None:
     row = Screening(state="ready", score=Decimal(score), signals={"mixer": "0.9"})
