@@ -86,7 +86,9 @@ api.add_router(
     "",
     orders_router(
         {
-            "DEPOSIT": OrderView(deposit_object, ("deposit__payin",), with_chain_height),
+            "DEPOSIT": OrderView(
+                deposit_object, ("deposit__payin", "deposit__convert_to"), with_chain_height
+            ),
             "WITHDRAWAL": OrderView(withdrawal_object, ("withdrawal__payout", "withdrawal__network")),
             "INTERNAL_MOVEMENT": OrderView(
                 movement_object, ("movement__recipient",), received=received_object

@@ -26,13 +26,14 @@ from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.admin import age, list_url, money, page_url
 from kauri.core.models import Currency, Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
+from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
 from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderType
-from kauri.payment_provider.models import Payin, Payout
+from kauri.payment_provider.models import Payout
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
@@ -95,7 +96,17 @@ def _work(request: HttpRequest) -> list[Card]:
         cards.append(_approvals(request))
     if "verification" in counts:
         cards.append(_verification(request))
-    plain: tuple[tuple[str, Any, str, str, Any], ...] = (
+    cards += [
+        Card(title, icon, counts[name], url, empty)
+        for name, title, icon, url, empty in _plain_work()
+        if name in counts
+    ]
+    return cards
+
+
+def _plain_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
+    """What is only counted: name, title, icon, the rows behind the number, words when there are none."""
+    return (
         (
             "movements",
             _("Movements to approve"),
@@ -128,8 +139,15 @@ def _work(request: HttpRequest) -> list[Card]:
             "payins",
             _("Unmatched money"),
             "question_exchange",
-            list_url(Payin, state__in="unmatched,alarm"),
+            list_url(UnmatchedMoney, queue="waiting"),
             _("Every payin has its owner."),
+        ),
+        (
+            "holds",
+            _("Deposits on hold"),
+            "pause_circle",
+            list_url(DepositDetail, queue="held"),
+            _("Analysis holds nothing."),
         ),
         (
             "callbacks",
@@ -146,12 +164,6 @@ def _work(request: HttpRequest) -> list[Card]:
             _("Nothing was given up."),
         ),
     )
-    cards += [
-        Card(title, icon, counts[name], url, empty)
-        for name, title, icon, url, empty in plain
-        if name in counts
-    ]
-    return cards
 
 
 def _approvals(request: HttpRequest) -> Card:

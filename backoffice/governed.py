@@ -17,7 +17,7 @@ from kauri.common.errors import KauriError, text_for
 from kauri.core.models import Currency, Proposal, Switch
 from kauri.core.proposals import Governed
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
-from kauri.order_core.models import POLICY_FIELDS, Order, Policy
+from kauri.order_core.models import POLICY_FIELDS, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
 
 _DAYS: Final = 30
@@ -122,6 +122,20 @@ GOVERNED: Final = (
         fields=("operation", "currency", "user", "group", "account_type", "unit", *POLICY_FIELDS),
         propose="order_core.change_policy",
         preview=policy_preview,
+    ),
+    Governed(
+        model=ScreeningPolicy,
+        fields=(
+            "currency",
+            "provider",
+            "is_enabled",
+            "min_amount",
+            "hold_score",
+            "freeze_score",
+            "freeze_signals",
+            "wait_minutes",
+        ),
+        propose="order_core.change_screeningpolicy",
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(model=Switch, fields=("is_on", "reason", "expires_at"), propose="core.stop_switch"),

@@ -20,6 +20,7 @@ from kauri.balance.models import Adjustment
 from kauri.callbacks.models import InboundCallback
 from kauri.common.admin import page_url, searched, short
 from kauri.core.models import Proposal
+from kauri.deposit_order import holds
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
@@ -80,9 +81,10 @@ WORK: tuple[Work, ...] = (
     ),
     Work(
         "payins",
-        "payment_provider.view_payin",
+        "deposit_order.view_unmatchedmoney",
         lambda: Payin.objects.filter(state__in=[Payin.State.UNMATCHED, Payin.State.ALARM]),
     ),
+    Work("holds", "deposit_order.view_depositdetail", holds.queue),
     Work(
         "callbacks",
         "callbacks.view_inboundcallback",
@@ -162,7 +164,21 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Proposed changes"), "rule", "core.proposal", work="proposals"),
             Screen(_("Adjustments"), "balance", "balance.adjustment", work="adjustments"),
             Screen(_("Payouts"), "call_made", "payment_provider.payout", work="payouts"),
-            Screen(_("Payins"), "call_received", "payment_provider.payin", work="payins"),
+            Screen(
+                _("Money without a home"),
+                "question_exchange",
+                "deposit_order.unmatchedmoney",
+                "?queue=waiting",
+                work="payins",
+            ),
+            Screen(
+                _("Deposits on hold"),
+                "pause_circle",
+                "deposit_order.depositdetail",
+                "?queue=held",
+                work="holds",
+            ),
+            Screen(_("Payins"), "call_received", "payment_provider.payin"),
         ),
     ),
     (
@@ -195,6 +211,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         (
             Screen(_("Callbacks"), "move_to_inbox", "callbacks.inboundcallback", work="callbacks"),
             Screen(_("Webhooks and messages"), "outbox", "notification.delivery", work="deliveries"),
+            Screen(_("Analyses"), "troubleshoot", "order_core.screening"),
             Screen(_("Provider balances"), "savings", "payment_provider.providerbalancesnapshot"),
         ),
     ),
@@ -203,6 +220,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         True,
         (
             Screen(_("Policies"), "tune", "order_core.policy"),
+            Screen(_("Analysis rules"), "policy_alert", "order_core.screeningpolicy"),
             Screen(_("Switches"), "toggle_on", "core.switch"),
             Screen(_("US dollar rates"), "attach_money", "exchange_rate.usdrate"),
             Screen(_("Providers"), "hub", "core.provider"),

@@ -43,6 +43,7 @@ APPEND: Final = frozenset(
         "exchange_rate_usdrate",
         "order_core_approvalvote",
         "order_core_ordernote",
+        "order_core_screeningdecision",
         "order_core_transition",
     }
 )
@@ -59,8 +60,11 @@ KEEP: Final = frozenset(
         "core_proposal",
         "core_provider",
         "deposit_order_depositdetail",
+        "deposit_order_unmatchedact",
         "internal_movement_order_movementdetail",
         "order_core_approval",
+        "order_core_screening",
+        "order_core_screeningpolicy",
         "order_core_order",
         "payment_provider_payin",
         "payment_provider_payout",

@@ -22,6 +22,7 @@ def _s(name: str, task: str, **every: int) -> Schedule:
 
 SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("deposits_scan", "deposit_order.tasks.deposits_scan", seconds=3),
+    _s("screenings_sweep", "deposit_order.tasks.screenings_sweep", seconds=5),
     _s("payouts_sweep", "withdrawal_order.tasks.payouts_sweep", seconds=3),
     _s("outbox_sweep", "notification.tasks.outbox_sweep", seconds=10),
     _s("deliveries_sweep", "notification.tasks.deliveries_sweep", seconds=10),

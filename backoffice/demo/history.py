@@ -144,9 +144,6 @@ class Story:
             currency=currency,
             provider=self.sandbox,
             amount=amount,
-            callback_url="",
-            return_url="",
-            external_id="",
         )
         paid = amount if self.chance.random() > 0.004 else amount + 1  # noqa: PLR2004 - an odd payer now and then
         deposits.deposit_event(
@@ -302,9 +299,6 @@ class Story:
             currency=Currency.objects.get(code="EUR"),
             provider=self.sandbox,
             amount=Decimal("500.00"),
-            callback_url="",
-            return_url="",
-            external_id="",
         )
         event = Event(
             EventKind.PAYIN,

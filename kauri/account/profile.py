@@ -13,6 +13,7 @@ from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.urls import check_callback_url
 from kauri.core.audit import audit
+from kauri.core.models import Currency
 
 
 def _language(value: str) -> str:
@@ -29,10 +30,18 @@ def _callback(value: str) -> str:
     return value
 
 
+def _currency(value: str) -> str:
+    code = value.strip().upper()
+    if code and not Currency.objects.filter(code=code, is_enabled=True).exists():
+        raise KauriError("validation_error", fields={"value": "no such currency"})
+    return code
+
+
 #: Name of a setting -> (the account's field, what makes a given value one of its own).
 SETTINGS: Final[dict[str, tuple[str, Callable[[str], str]]]] = {
     "language": ("language", _language),
     "callback_url": ("callback_url", _callback),
+    "auto_conversion": ("auto_conversion", _currency),
 }
 
 

@@ -67,6 +67,9 @@ class TransferKind(enum.IntEnum):
     """What a transfer records. Stored numbers: never reuse one."""
 
     DEPOSIT = 1
+    SUSPENSE = 2
+    SUSPENSE_RETURN = 3
+    SUSPENSE_INCOME = 4
     WITHDRAWAL_HOLD = 10
     WITHDRAWAL_CAPTURE = 11
     WITHDRAWAL_RELEASE = 12
@@ -82,6 +85,9 @@ class TransferKind(enum.IntEnum):
 
 TRANSFER_TITLES: Final[dict[TransferKind, Promise | str]] = {
     TransferKind.DEPOSIT: _("Deposit"),
+    TransferKind.SUSPENSE: _("Money without a home"),
+    TransferKind.SUSPENSE_RETURN: _("Money without a home: sent back"),
+    TransferKind.SUSPENSE_INCOME: _("Money without a home: kept"),
     TransferKind.WITHDRAWAL_HOLD: _("Withdrawal: hold"),
     TransferKind.WITHDRAWAL_CAPTURE: _("Withdrawal: capture"),
     TransferKind.WITHDRAWAL_RELEASE: _("Withdrawal: release"),

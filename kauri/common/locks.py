@@ -66,6 +66,13 @@ def claim[M: models.Model](queryset: models.QuerySet[M], limit: int = 1) -> list
     return list(queryset.select_for_update(of=("self",), no_key=True, skip_locked=True)[:limit])
 
 
+def advisory(*parts: object) -> None:
+    """Wait for the transaction-long advisory lock named by ``parts``."""
+    digest = hashlib.sha256(":".join(str(part) for part in parts).encode()).digest()
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], "big", signed=True)])
+
+
 def try_advisory(*parts: object) -> bool:
     """Take a transaction-long advisory lock named by ``parts``; False if another session has it."""
     digest = hashlib.sha256(":".join(str(part) for part in parts).encode()).digest()

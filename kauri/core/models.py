@@ -128,6 +128,7 @@ class Provider(Versioned):
         PAYMENT = "payment", _("Payment provider")
         EXCHANGE = "exchange", _("Exchange provider")
         VERIFICATION = "verification", _("Verification provider")
+        SCREENING = "screening", _("Transaction analysis")
 
     class HealthState(models.TextChoices):
         UNKNOWN = "unknown", _("Not checked")

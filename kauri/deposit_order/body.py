@@ -38,6 +38,8 @@ def deposit_object(order: Order) -> dict[str, Any]:
         "received_amount": order.amount_in,
         "confirmations_count": confirmations(payin, order),
         "confirmations_needed": order.deposit.confirmations_needed,
+        "customer_id": order.additional_info.get("customer_id"),
+        "currency_convert_to": order.deposit.convert_to.code if order.deposit.convert_to else None,
     }
     body = order_object(order, details)
     return {**body, **details, "order_id": body["external_id"]}

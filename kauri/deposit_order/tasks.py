@@ -15,3 +15,8 @@ def deposits_scan() -> None:
 def deposits_expire() -> None:
     """Close deposits that the chain dropped for good."""
     services.deposits_expire()
+
+
+def screenings_sweep() -> None:
+    """Ask about money that waits for its analysis, and settle what was answered."""
+    services.screenings_sweep()

@@ -20,6 +20,14 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"{p['reason']}\n{url}/order_core/order/{p['order_id']}/"
     ),
     "payin.unmatched": lambda p, _: f"📥 Unmatched money: {p['amount']} {p['currency']}\n{p['reason']}",
+    "unmatched.waiting": lambda p, url: (
+        f"📥 {p['by']} proposes: {p['what']}, {p['amount']} {p['currency']}\nWhy: {p['reason']}\n"
+        f"{url}/deposit_order/unmatchedmoney/{p['payin_id']}/"
+    ),
+    "deposit.held": lambda p, url: (
+        f"🛑 Analysis stops a deposit ({p['outcome']}): {p['amount']} {p['currency']} for {p['customer']}\n"
+        f"{url}/deposit_order/depositdetail/{p['order_id']}/"
+    ),
     "deposit.orphaned_after_credit": lambda p, _: (
         f"🚨 Credited deposit left the chain: {p['amount']} {p['currency']}, {p['transaction']} ({p['provider']})"
     ),

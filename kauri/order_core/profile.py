@@ -40,8 +40,8 @@ SHAPES: Final[dict[OrderType, Shape]] = {
         ("GATEWAY", "P2P"),
         True,
         "is_deposit_enabled",
-        False,
-        False,
+        True,
+        True,
         "payment_provider_static_fee",
     ),
     OrderType.WITHDRAWAL: Shape(
@@ -94,6 +94,20 @@ def terms(user: User, language: str) -> dict[str, dict[str, Any]]:
                 ),
             )
     return blocks
+
+
+def terms_of(
+    operation: OrderType, user: User, currency: Currency, network: Network | None, language: str
+) -> dict[str, Any]:
+    """``limits``, ``fees`` and ``processing_rules`` of one operation, currency and network."""
+    shape = SHAPES[operation]
+    policy = policies.resolve(operation, currency, user)
+    off = switched_off(operation.value.lower(), f"currency:{currency.code}")
+    return {
+        "limits": _limits(policy),
+        "fees": _fees(policy, shape),
+        "processing_rules": _rules(policy, shape, _closed(policy, user, off), network, language),
+    }
 
 
 def _policy(
@@ -156,7 +170,9 @@ def _rules(
         "required_level": policy["required_level"] or 0,
     }
     if shape.has_networks:
-        rules["is_cancel_enabled"] = shape.can_be_cancelled
+        # A link can be cancelled; an address is for ever.
+        on_chain = policy.operation == OrderType.DEPOSIT and policy.currency.kind == Currency.Kind.CRYPTO
+        rules["is_cancel_enabled"] = shape.can_be_cancelled and not on_chain
     if policy.operation == OrderType.DEPOSIT:
         rules["confirmations_count"] = network.confirmations if network else None
     return rules

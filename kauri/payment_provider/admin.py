@@ -34,6 +34,9 @@ PAYIN_TONES: Final[dict[str, str]] = {
     "unmatched": "warn",
     "orphaned": "",
     "alarm": "bad",
+    "held": "bad",
+    "returned": "",
+    "kept": "",
 }
 PAYOUT_TONES: Final[dict[str, str]] = {
     "new": "info",
@@ -67,6 +70,10 @@ class PayinAdmin(ReadOnlyAdmin):
     fields = (
         "amount_shown",
         "state_label",
+        "fault",
+        "fault_detail",
+        "cost_shown",
+        "booked",
         "provider",
         "transaction_full",
         "ordinal",
@@ -80,6 +87,8 @@ class PayinAdmin(ReadOnlyAdmin):
         "credited",
     )
     amount_shown = money_column("amount", "currency", _("amount"))
+    cost_shown = money_column("cost", "currency", _("provider's cost"))
+    booked = when_column("booked_at", _("in the books as nobody's"))
     state_label = label_column("state", _("state"), PAYIN_TONES)
     order = order_column()
     seen = when_column("seen_at", _("seen"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +26,16 @@ class DepositAddress(models.Model):
     )
     callback_url = models.TextField(_("callback"), blank=True, default="")
     external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
+    convert_to = models.ForeignKey(
+        Currency,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("convert to"),
+        help_text=_("the customer's wish"),
+    )
+    comment = models.CharField(_("comment"), max_length=500, blank=True, default="")
+    additional_info = models.JSONField(_("from the client"), default=dict, encoder=DjangoJSONEncoder)
     created_at = models.DateTimeField(_("made"), default=clock.now)
     assigned_at = models.DateTimeField(_("given out"), null=True)
     quoted_at = models.DateTimeField(_("looked at for a sweep"), null=True)
@@ -105,16 +116,44 @@ class PaymentLink(models.Model):
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
     currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
     amount = MoneyField(_("amount"), null=True)
+    fee = MoneyField(_("agreed fee"), null=True, help_text=_("on top of what the customer gets"))
     url = models.TextField(_("link"), blank=True, default="")
     provider_reference = models.CharField(_("provider's id"), max_length=128, blank=True, default="")
     callback_url = models.TextField(_("callback"), blank=True, default="")
     external_id = models.CharField(_("client's id"), max_length=128, blank=True, default="")
+    convert_to = models.ForeignKey(
+        Currency,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("convert to"),
+        help_text=_("the customer's wish"),
+    )
+    comment = models.CharField(_("comment"), max_length=500, blank=True, default="")
+    additional_info = models.JSONField(_("from the client"), default=dict, encoder=DjangoJSONEncoder)
+    success_url = models.TextField(_("page after success"), blank=True, default="")
+    fail_url = models.TextField(_("page after failure"), blank=True, default="")
+    processing_url = models.TextField(_("page while it is processed"), blank=True, default="")
     created_at = models.DateTimeField(_("made"), default=clock.now)
+    cancelled_at = models.DateTimeField(_("cancelled"), null=True)
 
     class Meta:
         ordering = ("-id",)
         verbose_name = _("payment link")
         verbose_name_plural = _("payment links")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(fee__isnull=True) | models.Q(amount__isnull=False, fee__gte=0),
+                name="payment_link_fee_of_an_amount",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("user", "external_id"),
+                name="payment_link_external_id",
+                condition=~models.Q(external_id=""),
+            ),
+        )
 
     def __str__(self) -> str:
         return str(self.public_id)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from kauri.account.models import User
 from kauri.common import clock, ids
 from kauri.common.errors import KauriError
-from kauri.common.locks import claim, lock, try_advisory
+from kauri.common.locks import advisory, claim, lock, try_advisory
 from kauri.core.models import Currency, Network, Provider
 from kauri.payment_provider import routing
 from kauri.payment_provider.gateway import ConfigError, GatewayError, PayinInstruction, PayinRequest
 from kauri.wallet.models import DepositAddress, PaymentLink
 
 SPARE_ADDRESSES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a customer asks for along with an address or a link; '' or None says nothing."""
+
+    callback_url: str = ""
+    external_id: str = ""
+    comment: str = ""
+    additional_info: Mapping[str, Any] = field(default_factory=dict)
+    convert_to: Currency | None = None
+    success_url: str = ""
+    fail_url: str = ""
+    processing_url: str = ""
 
 
 @transaction.atomic
@@ -28,13 +45,13 @@ def address_assign(
     currency: Currency,
     network: Network,
     provider: Provider,
-    callback_url: str = "",
-    external_id: str = "",
+    asked: Asked | None = None,
 ) -> DepositAddress:
     """The customer's own address, made or taken from the spare pool on first use.
 
-    Asking again answers the same address (and may set its callback anew).
+    Asking again answers the same address; what is asked with it is set anew where it is given.
     """
+    asked = asked or Asked()
     lock(User.objects.filter(pk=user.pk)).get()
     found = lock(DepositAddress.objects.filter(user=user, provider=provider, currency=currency)).first()
     if found is None:
@@ -42,11 +59,12 @@ def address_assign(
         found = spare[0] if spare else _derive(provider, network, currency, 1)[0]
         found.user = user
         found.assigned_at = clock.now()
-        found.callback_url, found.external_id = callback_url, external_id
-        found.save(update_fields=["user", "assigned_at", "callback_url", "external_id"])
-    elif callback_url and callback_url != found.callback_url:
-        found.callback_url = callback_url
-        found.save(update_fields=["callback_url"])
+        found.external_id = asked.external_id
+    for name in ("callback_url", "comment", "additional_info", "convert_to"):
+        given = getattr(asked, name)
+        if given:
+            setattr(found, name, given)
+    found.save()
     return found
 
 
@@ -69,19 +87,29 @@ def link_create(
     currency: Currency,
     provider: Provider,
     amount: Decimal | None,
-    callback_url: str,
-    return_url: str,
-    external_id: str,
+    asked: Asked | None = None,
+    fee: Decimal | None = None,
 ) -> tuple[PaymentLink, PayinInstruction]:
-    """A payment link at a gateway. Our reference is stored before the gateway is asked."""
+    """A payment link at a gateway. Our reference is stored before the gateway is asked.
+
+    ``amount`` is what the payer pays; ``fee`` what is agreed to be in it, None: as the policy says then.
+    """
+    asked = asked or Asked()
     link = PaymentLink.objects.create(
         public_id=ids.uuid7(),
         user=user,
         currency=currency,
         provider=provider,
         amount=amount,
-        callback_url=callback_url,
-        external_id=external_id,
+        fee=fee,
+        callback_url=asked.callback_url,
+        external_id=asked.external_id,
+        comment=asked.comment,
+        additional_info=asked.additional_info,
+        convert_to=asked.convert_to,
+        success_url=asked.success_url,
+        fail_url=asked.fail_url,
+        processing_url=asked.processing_url,
     )
     gateway = routing.gateway_for(provider)
     try:
@@ -90,7 +118,8 @@ def link_create(
                 reference=str(link.public_id),
                 currency=currency.code,
                 amount=amount,
-                return_url=return_url,
+                description=asked.comment,
+                return_url=asked.success_url,
                 callback_url=f"{settings.KAURI.callbacks_url}/callbacks/{provider.code}",
             )
         )
@@ -100,6 +129,24 @@ def link_create(
     link.provider_reference = instruction.provider_reference
     link.save(update_fields=["url", "provider_reference"])
     return link, instruction
+
+
+@transaction.atomic
+def link_cancel(*, user: User, public_id: uuid.UUID, paid: Callable[[PaymentLink], bool]) -> PaymentLink:
+    """Cancel a link that nobody has paid; again: nothing happens. Money that comes later waits for a person.
+
+    ``paid`` says whether money came (payments live a floor above). Raises ``not_found`` (also for another
+    customer's), ``wrong_state``.
+    """
+    link = lock(PaymentLink.objects.filter(user=user, public_id=public_id)).first()
+    if link is None:
+        raise KauriError("not_found")
+    if link.cancelled_at is None:
+        if paid(link):
+            raise KauriError("wrong_state", "this link has been paid")
+        link.cancelled_at = clock.now()
+        link.save(update_fields=["cancelled_at"])
+    return link
 
 
 def link_by_reference(reference: str, provider: Provider) -> PaymentLink | None:
@@ -117,10 +164,12 @@ def link_by_reference(reference: str, provider: Provider) -> PaymentLink | None:
 
 def _derive(provider: Provider, network: Network, currency: Currency, count: int) -> list[DepositAddress]:
     gateway = routing.gateway_for(provider)
-    # Ether and a token of one key share its addresses: none is ever given to two customers.
-    family = Provider.objects.filter(settings__xpub=provider.settings.get("xpub"))
-    same_key = [row.pk for row in lock(family | Provider.objects.filter(pk=provider.pk))]
-    last = DepositAddress.objects.filter(provider__in=same_key).aggregate(last=Max("index"))["last"]
+    # Ether and a token of one key share its addresses: none is ever given to two customers. The lock is not
+    # on the providers' rows: a scanner holds those while it waits for customers, whom our callers hold.
+    xpub = provider.settings.get("xpub")
+    advisory("derive", xpub or provider.pk)
+    family = DepositAddress.objects.filter(Q(provider=provider) | Q(provider__settings__xpub=xpub))
+    last = family.aggregate(last=Max("index"))["last"]
     first = 0 if last is None else last + 1
     try:
         derived = [(index, gateway.derive_address(index)) for index in range(first, first + count)]

@@ -173,11 +173,19 @@ def test_account_info_costs_the_same_whatever_the_policies(
 
 
 def test_settings_are_read_and_set(api: ApiClient, user: User) -> None:
-    assert api.get(SETTING).json()["settings"] == {"language": "en", "callback_url": ""}
+    assert api.get(SETTING).json()["settings"] == {
+        "language": "en",
+        "callback_url": "",
+        "auto_conversion": "",
+    }
     done = api.post(SETTING, {"name": "callback_url", "value": "https://shop.example/kauri"})
     assert done.json() == {
         "status": "success",
-        "settings": {"language": "en", "callback_url": "https://shop.example/kauri"},
+        "settings": {
+            "language": "en",
+            "callback_url": "https://shop.example/kauri",
+            "auto_conversion": "",
+        },
     }
     [entry] = AuditEntry.objects.filter(verb="account_setting_set")
     assert (entry.before, entry.after) == (

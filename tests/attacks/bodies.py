@@ -59,6 +59,10 @@ class Scene:
         api = ApiClient(token=self.token)
         return str(api.post("/api/v1/internal_movement", self.movement()).json()["order_id"])
 
+    def linked(self) -> str:
+        api = ApiClient(token=self.token)
+        return str(api.post("/api/v1/deposit/address", {"currency": "UAH"}).json()["external_id"])
+
     def movement(self) -> Body:
         return {"currency": "UAH", "amount": "10", "destination_account_email": self.friend.email}
 
@@ -109,6 +113,8 @@ def _untie(scene: Scene) -> Body:
 #: For each operation: its whole body.
 BODIES: dict[str, Callable[[Scene], Body]] = {
     "deposit_address": lambda scene: {"currency": "UAH", "amount_to_spend": "100"},
+    "deposit_cancel": lambda scene: {"external_id": scene.linked()},
+    "deposit_repeat": lambda scene: {"external_id": scene.linked()},
     "internal_movement_create": Scene.movement,
     "internal_movement_repeat": lambda scene: {"order_id": scene.moved(), "amount": "10"},
     "account_setting_set": lambda scene: {"name": "language", "value": "uk"},

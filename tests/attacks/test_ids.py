@@ -41,7 +41,7 @@ THINGS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("verification_document_add", "case_id"): ("case", {"kind": "identity"}),
 }
 #: Filters: they find among the caller's own things only.
-FILTERS = {("orders_history", "external_id"), ("orders_history", "cursor")}
+FILTERS = {("orders_history", "external_id"), ("orders_history", "cursor"), ("deposit_list", "cursor")}
 #: Names that a caller gives: two customers may give the same one and never meet.
 OWN_NAMES = {
     ("withdrawal_create", "external_id"),
@@ -49,6 +49,10 @@ OWN_NAMES = {
     ("internal_movement_create", "external_id"),
     ("internal_movement_create", "Idempotency-Key"),
     ("deposit_address", "external_id"),
+    # Ours or the client's own: found among the caller's links and addresses only.
+    ("deposit_address_details", "external_id"),
+    ("deposit_cancel", "external_id"),
+    ("deposit_repeat", "external_id"),
     # With somebody's order: THINGS has them.
     ("withdrawal_repeat", "Idempotency-Key"),
     ("withdrawal_cancel", "Idempotency-Key"),

@@ -28,10 +28,9 @@ def test_every_address_that_is_called_is_attacked(house: None) -> None:
     found = {
         (operation.name, name) for operation in posts() for name in operation.properties if "url" in name
     }
-    # success_url is where the customer's own browser goes; nothing of ours calls it.
-    assert found - {("deposit_address", "success_url")} == {
-        (name, field) for name, _, field in FIELDS if field != "value"
-    }
+    # These are where the customer's own browser goes; nothing of ours calls them.
+    pages = {("deposit_address", f"{when}_url") for when in ("success", "fail", "processing")}
+    assert found - pages == {(name, field) for name, _, field in FIELDS if field != "value"}
 
 
 @pytest.mark.parametrize(("name", "more", "field"), FIELDS)

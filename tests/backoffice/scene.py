@@ -27,11 +27,13 @@ from kauri.common import clock
 from kauri.common.actor import SYSTEM
 from kauri.core import proposals
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
+from kauri.deposit_order import crediting
+from kauri.deposit_order.services import screenings_sweep
 from kauri.exchange_rate.services import usd_rate_set
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.internal_movement_order.services import MovementRequest, movement_create
 from kauri.notification.models import Delivery, DeliveryAttempt
-from kauri.order_core.models import Approval, Order, Policy
+from kauri.order_core.models import Approval, Order, Policy, ScreeningPolicy
 from kauri.payment_provider.models import Payin, Payout
 from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
 from tests.moves import as_owner, give
@@ -147,7 +149,33 @@ def payin(state: str = Payin.State.UNMATCHED, amount: str = "75") -> Payin:
         address=OTHER_DESTINATION,
         amount=Decimal(amount),
         state=state,
+        fault=Payin.Fault.NOT_GIVEN if state == Payin.State.UNMATCHED else "",
     )
+
+
+def held(user: User) -> Payin:
+    """A deposit that analysis holds, under a rule of its currency."""
+    listed, _made = Provider.objects.get_or_create(
+        code="list",
+        defaults={
+            "title": "Our list",
+            "kind": Provider.Kind.SCREENING,
+            "adapter": "local_list",
+            "is_enabled": True,
+            "settings": {"addresses": {"0xdubious": {"category": "mixer", "score": "0.6"}}},
+        },
+    )
+    ScreeningPolicy.objects.get_or_create(
+        currency=Currency.objects.get(code="USDT"), defaults={"provider": listed}
+    )
+    row = payin(Payin.State.SEEN)
+    Payin.objects.filter(pk=row.pk).update(sender="0xDubious")
+    row.refresh_from_db()
+    crediting.open_order(row, user, crediting.Wishes(), confirmations=1, actor=SYSTEM)
+    crediting.settle(row.pk, actor=SYSTEM)
+    screenings_sweep()
+    row.refresh_from_db()
+    return row
 
 
 def payout(order: Order, state: str = Payout.State.UNKNOWN) -> Payout:

@@ -38,6 +38,7 @@ def _fill(number: int) -> None:
     order = scene.withdrawal(user, "1500")
     scene.payout(order)
     scene.payin()
+    scene.held(user)
     scene.callback()
     scene.delivery(user, order=order)
     scene.house_lives()

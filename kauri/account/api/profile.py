@@ -21,7 +21,11 @@ router = Router(tags=["Account"])
 
 
 class SettingIn(Schema):
-    """``language``: en, uk (or ua), ru. ``callback_url``: where orders without one of their own are told."""
+    """``language``: en, uk (or ua), ru. ``callback_url``: where orders without one of their own are told.
+
+    ``auto_conversion``: the currency that deposits shall be converted to, or nothing. It is kept as a wish until
+    exchange exists: deposits are credited in their own currency.
+    """
 
     name: str = Field(..., max_length=32, examples=["language"])
     value: str = Field(..., max_length=500, examples=["uk"])
@@ -33,7 +37,10 @@ class SettingIn(Schema):
 class SettingsOut(Schema):
     status: str = "success"
     settings: dict[str, str] = Field(
-        ..., examples=[{"language": "uk", "callback_url": "https://shop.example/kauri"}]
+        ...,
+        examples=[
+            {"language": "uk", "callback_url": "https://shop.example/kauri", "auto_conversion": "USDT"}
+        ],
     )
 
 

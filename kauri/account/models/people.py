@@ -77,6 +77,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("operator"), default=False)
     disabled_reason = models.CharField(_("reason of disabling"), max_length=300, blank=True, default="")
     callback_url = models.URLField(_("default callback"), max_length=500, blank=True, default="")
+    auto_conversion = models.CharField(
+        _("convert deposits to"),
+        max_length=12,
+        blank=True,
+        default="",
+        help_text=_("the customer's wish: a currency's code, or nothing"),
+    )
     webhook_secret = EncryptedTextField(_("webhook secret"), blank=True, default="")
     telegram_id = models.BigIntegerField(_("Telegram id"), null=True, blank=True, unique=True)
     telegram_username = models.CharField(_("Telegram name"), max_length=32, blank=True, default="")

@@ -11,15 +11,19 @@ from kauri.order_core.admin.orders import (
     withdrawal_url,
 )
 from kauri.order_core.admin.policies import PolicyAdmin
+from kauri.order_core.admin.screening import ScreeningAdmin, ScreeningPolicyAdmin, screening_facts
 
 __all__ = [
     "OrderAdmin",
     "PolicyAdmin",
+    "ScreeningAdmin",
+    "ScreeningPolicyAdmin",
     "limit_rows",
     "moves_list",
     "notes_list",
     "orders_table",
     "rule_text",
+    "screening_facts",
     "status_badge",
     "withdrawal_url",
 ]

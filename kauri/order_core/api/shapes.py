@@ -46,6 +46,12 @@ _DEPOSIT: Final[Shape] = {
     "received_amount": AMOUNT,
     "confirmations_count": _COUNT,
     "confirmations_needed": _COUNT,
+    "customer_id": {**_or_null(_TEXT), "description": "As the address or link was asked with."},
+    "currency_convert_to": {
+        **_or_null(_TEXT),
+        "description": "The wish to have the deposit converted. Until exchange exists the deposit is credited in its own "
+        "currency, and the wish stands here.",
+    },
 }
 _WITHDRAWAL: Final[Shape] = {
     "wallet_to": _TEXT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +24,22 @@ class Payin(models.Model):
         UNMATCHED = "unmatched", _("Nobody's: waits for a person")
         ORPHANED = "orphaned", _("Gone from the chain")
         ALARM = "alarm", _("Credited, then gone from the chain")
+        HELD = "held", _("Held: a person decides")
+        RETURNED = "returned", _("Sent back")
+        KEPT = "kept", _("Kept as income")
+
+    class Fault(models.TextChoices):
+        """Why money that came was not credited by itself."""
+
+        UNKNOWN_REFERENCE = "unknown_reference", _("No payment link of ours has this reference")
+        OVERPAID = "overpaid", _("More than the link asked for")
+        UNDERPAID = "underpaid", _("Less than the link asked for")
+        WRONG_CURRENCY = "wrong_currency", _("Another currency than the link's")
+        DUPLICATE = "duplicate", _("The link has been paid already")
+        LATE = "late", _("It came after the link or the deposit had ended")
+        BELOW_MINIMUM = "below_minimum", _("Less than the least deposit")
+        REFUSED = "refused", _("The policy refuses it")
+        NOT_GIVEN = "address_not_given", _("The address was not given to anybody")
 
     public_id = models.UUIDField(default=ids.uuid7, unique=True, editable=False)
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="payins", verbose_name=_("provider"))
@@ -35,6 +53,17 @@ class Payin(models.Model):
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.SEEN)
     block_height = models.BigIntegerField(_("block"), null=True)
     block_hash = models.CharField(_("block hash"), max_length=80, blank=True, default="")
+    fault = models.CharField(
+        _("why it was not credited"), max_length=20, choices=Fault.choices, blank=True, default=""
+    )
+    fault_detail = models.CharField(_("in detail"), max_length=300, blank=True, default="")
+    cost = MoneyField(_("provider's cost"), default=Decimal(0))
+    booked_at = models.DateTimeField(
+        _("in the books as nobody's"),
+        null=True,
+        help_text=_("from here on it stands on the suspense account"),
+    )
+    state_before = models.CharField(max_length=12, blank=True, default="", editable=False)
     order_id = models.UUIDField(_("order"), null=True, db_index=True)
     seen_at = models.DateTimeField(_("seen"), default=clock.now)
     credited_at = models.DateTimeField(_("credited"), null=True)
@@ -46,11 +75,24 @@ class Payin(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("provider", "transaction", "ordinal"), name="payin_once"),
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="payin_amount_positive"),
+            models.CheckConstraint(
+                condition=models.Q(cost__gte=0, cost__lte=models.F("amount")), name="payin_cost"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="unmatched", fault=""), name="payin_unmatched_says_why"
+            ),
+            # What people decide on is in the books.
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["held", "returned", "kept"])
+                | models.Q(booked_at__isnull=False),
+                name="payin_decided_is_booked",
+            ),
         )
         indexes = (
             models.Index(fields=("provider", "block_height"), name="payin_by_block"),
             models.Index(fields=("state", "id"), name="payin_by_state"),
             models.Index(fields=("provider", "credited_at"), name="payin_by_credit"),
+            models.Index(fields=("-id",), name="payin_without_home", condition=~models.Q(fault="")),
         )
 
     def __str__(self) -> str:

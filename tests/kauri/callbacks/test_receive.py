@@ -264,7 +264,7 @@ def test_killed_between_payin_and_credit_is_credited_by_the_next_try(
     made = link()
     tell(http, message(made.public_id))
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(deposits, "deposit_credit", lambda *_a, **_k: (_ for _ in ()).throw(Killed))
+        patch.setattr(deposits, "settle", lambda *_a, **_k: (_ for _ in ()).throw(Killed))
         services.callback_process(only().pk)
     assert only().state == "stored"
     services.callback_process(only().pk)

@@ -217,5 +217,5 @@ def test_two_workers_claim_one_payout_once(
     _, _, payout = asked("success")
     assert payouts.payout_claim(payout.pk) is not None
     assert payouts.payout_claim(payout.pk) is None
-    with clock.standing_at(clock.now() + payouts.LEASE + timedelta(seconds=1)):
+    with clock.standing_at(clock.now() + sending.LEASE + timedelta(seconds=1)):
         assert payouts.payout_claim(payout.pk) is not None

@@ -14,6 +14,7 @@ from kauri.balance import invariants
 from kauri.balance.chart import TransferKind
 from kauri.common import clock, evm
 from kauri.core.models import Provider
+from kauri.deposit_order import postings
 from kauri.deposit_order import services as deposits
 from kauri.order_core.models import Order
 from kauri.payment_provider import scanning
@@ -248,7 +249,7 @@ def test_an_unmatched_payin_leaves_the_chain_and_returns(usdt: Usdt, payer: tupl
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(scanning, "_commit"), (deposits, "_apply"), (deposits, "_open_order")]
+    ("owner", "name"), [(scanning, "_commit"), (deposits, "_apply"), (deposits, "open_order")]
 )
 def test_killed_between_reading_and_commit(
     usdt: Usdt, payer: tuple[User, str], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
@@ -277,7 +278,7 @@ def test_killed_between_commit_and_credit(
     user, address = payer
     usdt.send(address, "25.5", mine=3)
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(deposits.postings, "credit", lambda *_a, **_k: (_ for _ in ()).throw(Crash))
+        patch.setattr(postings, "credit", lambda *_a, **_k: (_ for _ in ()).throw(Crash))
         scan(usdt)
     assert payin().state == "seen"
     assert Order.objects.get().status == "WAITING_FOR_CONFIRMATION"

@@ -1,0 +1,27 @@
+"""Orders, the policies that rule them, and what analysis says of their addresses."""
+
+from kauri.order_core.models.orders import (
+    POLICY_AMOUNTS,
+    POLICY_FIELDS,
+    Approval,
+    ApprovalVote,
+    Order,
+    OrderNote,
+    Policy,
+    Transition,
+)
+from kauri.order_core.models.screening import Screening, ScreeningDecision, ScreeningPolicy
+
+__all__ = [
+    "POLICY_AMOUNTS",
+    "POLICY_FIELDS",
+    "Approval",
+    "ApprovalVote",
+    "Order",
+    "OrderNote",
+    "Policy",
+    "Screening",
+    "ScreeningDecision",
+    "ScreeningPolicy",
+    "Transition",
+]

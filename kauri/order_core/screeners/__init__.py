@@ -1,0 +1,1 @@
+"""Adapters of transaction analysis, one to a file."""
