@@ -169,7 +169,7 @@ class Ether:
 
 @pytest.fixture
 def ether(house: None, eth: Chain, settings: Any, serve_signer: Callable[[Desk], str]) -> Ether:
-    """Three confirmations; 10 ETH in the hot wallet, on chain and in the books; internal transfers seen."""
+    """Three confirmations; 10 ETH in the hot wallet, on chain and in the books."""
     desk = signing.desk(signing.ethereum())
     public = describe(desk.store, desk.policy)["ethereum"]
     eth.rpc.call("anvil_setBalance", public["hot_address"], hex(10 * 10**18))
@@ -185,7 +185,6 @@ def ether(house: None, eth: Chain, settings: Any, serve_signer: Callable[[Desk],
         "chain_id": 31337,
         "hot_address": public["hot_address"],
         "xpub": public["xpub"],
-        "internal_transfers": "debug_trace",
         "max_head_age_seconds": 0,
         "replace_after_seconds": 86_400,
     }

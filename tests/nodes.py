@@ -185,11 +185,10 @@ class Middleman:
         return {"result": result}
 
 
-@pytest.fixture(scope="session")
-def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real node of this session, without blocks of its own accord."""
+@contextmanager
+def running_anvil(log: Path) -> Iterator[str]:
+    """A real node with a fresh chain, without blocks of its own accord; gives its URL."""
     port = free_port()
-    log = tmp_path_factory.mktemp("anvil") / "anvil.log"
     node = anvil.start(port, state=None, block_time=None, log=log)
     try:
         wait_for_node(f"http://127.0.0.1:{port}", log)
@@ -197,6 +196,13 @@ def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         os.killpg(node.pid, signal.SIGKILL)
         node.wait()
+
+
+@pytest.fixture(scope="session")
+def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """This session's node."""
+    with running_anvil(tmp_path_factory.mktemp("anvil") / "anvil.log") as url:
+        yield url
 
 
 @pytest.fixture

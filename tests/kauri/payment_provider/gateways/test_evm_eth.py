@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from kauri.common import evm
+from kauri.common.jsonrpc import JsonRpc
 from kauri.payment_provider.gateway import (
     Attempt,
     Block,
@@ -21,7 +24,7 @@ from kauri.payment_provider.gateway import (
     SweepQuote,
 )
 from kauri.payment_provider.gateways.evm_eth import EvmEth
-from tests.nodes import CHAIN_ID, FAUCET, HOT_ADDRESS, OTHER, Chain, Middleman
+from tests.nodes import CHAIN_ID, FAUCET, HOT_ADDRESS, OTHER, Chain, Middleman, running_anvil
 from tests.signing import direct, ethereum
 
 CUSTOMER = "0x1111111111111111111111111111111111111111"
@@ -52,6 +55,15 @@ def head(chain: Chain) -> Block:
     found = gateway(chain).block_at(chain.height())
     assert found is not None
     return found
+
+
+@pytest.fixture
+def eth(tmp_path: Path) -> Iterator[Chain]:
+    """A chain that was never reverted: after that this node no longer traces its transactions."""
+    with running_anvil(tmp_path / "anvil.log") as url:
+        rpc = JsonRpc(url)
+        yield Chain(url, rpc)
+        rpc.close()
 
 
 @pytest.fixture
