@@ -24,6 +24,9 @@ import simplejson
 from compose.local import anvil, places
 from kauri.common import evm
 from kauri.common.jsonrpc import Call, JsonRpc, NoAnswer, NotSent, RpcError
+from kauri.signer import ethereum
+from kauri.signer.keystore import FileKeyStore
+from tests.signing import PHRASE
 
 READY_SECONDS = 30
 CHAIN_ID = anvil.CHAIN_ID
@@ -31,8 +34,8 @@ CHAIN_ID = anvil.CHAIN_ID
 FAUCET = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 OTHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 SUPPLY = 10**15
-HOT_KEY = "0x" + "5a" * 32
-HOT_ADDRESS = "0xa8049bB68181799124F98E467DD749e120abFA64"
+#: The hot wallet of the tests' signer (tests/signing.py).
+HOT_ADDRESS = ethereum.address(FileKeyStore(PHRASE), ethereum.HOT)
 
 
 def free_port() -> int:

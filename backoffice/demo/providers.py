@@ -37,6 +37,7 @@ def usdt_node(known: dict[str, Any]) -> Provider:
         "token_address": known["token"],
         "token_decimals": known["token_decimals"],
         "hot_address": known["hot_address"],
+        "gas_address": known["gas_address"],
         "xpub": known["xpub"],
     }
     provider.is_enabled = True

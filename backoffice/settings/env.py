@@ -105,8 +105,9 @@ class Settings(BaseSettings):
     )
     email_from: str = Field("Kauri <no-reply@localhost>", description="Sender of letters.")
     evm_rpc_url: str = Field("", description="Ethereum node that the demo's USDT provider is set to.")
-    evm_hot_key: str = Field(
-        "", description="Private key of the hot wallet, hex. Only for the worker of withdrawal_order."
+    signer_socket: str = Field(
+        "",
+        description="Unix socket of the signer (docs/signer.md). Only for the worker of withdrawal_order.",
     )
     books_key: str = Field(
         "", description="Ed25519 key (32 bytes, base64) that signs the trial balance of a closed month."

@@ -3,25 +3,20 @@
 ``python -m compose.local.chain --rpc URL --out FILE`` makes what is missing and writes FILE; run it as often
 as you like. ``--send ADDRESS AMOUNT`` sends test tokens to a deposit address.
 
-Everything here is for the local chain: the keys come from public phrases, and any chain whose id is not the
-local one is refused.
+Everything here is for the local chain: its faucet's key is public, and any chain whose id is not the local one
+is refused. The wallets are the demo signer's; no private key is seen here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-from coincurve import PrivateKey
-from embit import bip39
-from embit.bip32 import HDKey
 
 from compose.local import places
 from compose.local.anvil import CHAIN_ID
@@ -34,27 +29,27 @@ from kauri.common.jsonrpc import JsonRpc, NoAnswer, NotSent, RpcError
 FAUCET = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 #: Where the faucet's very first transaction puts a contract.
 FIRST_CONTRACT = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
-#: A public phrase (of BIP-39's test vectors), not the faucet's, so that deposits and faucet never mix.
-DEMO_PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow"
-DEPOSIT_ACCOUNT = "m/44h/60h/0h"
-#: Another hardened account than the deposits': a leaked plain child key and the xpub above it would
-#: together give away the whole account.
-HOT_KEY_PATH = "m/44h/60h/1h/0/0"
-#: Another hot key than the phrase's; it is then funded, and kept out of FILE.
-HOT_KEY_VARIABLE = "KAURI_EVM_HOT_KEY"
-KEY_BYTES = 32
-
 TOKEN_FILE = places.ROOT / "fixtures" / "contracts" / "TestUSDT.json"
 TOKEN_DECIMALS = 6
 SUPPLY = 1_000_000_000 * 10**TOKEN_DECIMALS
 HOT_TOKENS = 1_000_000 * 10**TOKEN_DECIMALS
 HOT_WEI = 100 * 10**18
+GAS_WEI = 10 * 10**18
 GAS = 3_000_000
 
 
 @dataclass(frozen=True)
+class Wallet:
+    """The public side of the signer's keys."""
+
+    hot_address: str
+    gas_address: str
+    xpub: str
+
+
+@dataclass(frozen=True)
 class Chain:
-    """What the demo needs to know of the chain; the file's content. ``hot_key`` is '' when it was given."""
+    """What the demo needs to know of the chain; the file's content."""
 
     rpc: str
     chain_id: int
@@ -62,29 +57,25 @@ class Chain:
     token_decimals: int
     currency: str
     hot_address: str
-    hot_key: str
+    gas_address: str
     xpub: str
     faucet_address: str
 
 
-def prepare(rpc_url: str, out: Path) -> Chain:
+def prepare(rpc_url: str, out: Path, wallet: Wallet) -> Chain:
     """Deploy and fund what is missing, write ``out`` (mode 600), and return its content."""
     node = _connect(rpc_url)
-    root = HDKey.from_seed(bip39.mnemonic_to_seed(DEMO_PHRASE))
-    given = os.environ.get(HOT_KEY_VARIABLE, "")
-    key = given or "0x" + root.derive(HOT_KEY_PATH).secret.hex()
-    hot = _address_of(key)
     token = _find_token(node, out) or _deploy(node)
-    _fund(node, token, hot)
+    _fund(node, token, wallet)
     chain = Chain(
         rpc=rpc_url,
         chain_id=CHAIN_ID,
         token=token,
         token_decimals=TOKEN_DECIMALS,
         currency="USDT",
-        hot_address=hot,
-        hot_key="" if given else key,
-        xpub=root.derive(DEPOSIT_ACCOUNT).to_public().to_base58(),
+        hot_address=wallet.hot_address,
+        gas_address=wallet.gas_address,
+        xpub=wallet.xpub,
         faucet_address=FAUCET,
     )
     _write(out, chain)
@@ -100,17 +91,6 @@ def send_tokens(rpc_url: str, token: str, address: str, amount: Decimal) -> str:
         _transact(node, to=token, data=evm.call_data("issue(uint256)", units - held + SUPPLY))
     sent = _transact(node, to=token, data=evm.call_data("transfer(address,uint256)", address, units))
     return str(sent["transactionHash"])
-
-
-def _address_of(key: str) -> str:
-    try:
-        secret = bytes.fromhex(key.removeprefix("0x"))
-        if len(secret) != KEY_BYTES:
-            raise ValueError
-        public = PrivateKey(secret).public_key
-    except ValueError:
-        raise SetupError(f"{HOT_KEY_VARIABLE} is not a private key (64 hexadecimal digits).") from None
-    return evm.public_key_address(public.format(compressed=False))
 
 
 def _connect(rpc_url: str) -> JsonRpc:
@@ -148,10 +128,12 @@ def _deploy(node: JsonRpc) -> str:
     return evm.to_address(receipt["contractAddress"])
 
 
-def _fund(node: JsonRpc, token: str, hot: str) -> None:
-    wei = evm.quantity(node.call("eth_getBalance", hot, "latest"))
-    if wei < HOT_WEI // 2:
-        _transact(node, to=hot, value=hex(HOT_WEI - wei))
+def _fund(node: JsonRpc, token: str, wallet: Wallet) -> None:
+    for address, wanted in ((wallet.hot_address, HOT_WEI), (wallet.gas_address, GAS_WEI)):
+        wei = evm.quantity(node.call("eth_getBalance", address, "latest"))
+        if wei < wanted // 2:
+            _transact(node, to=address, value=hex(wanted - wei))
+    hot = wallet.hot_address
     units = evm.quantity(_read(node, token, "balanceOf(address)", hot))
     if units < HOT_TOKENS // 2:
         _transact(node, to=token, data=evm.call_data("transfer(address,uint256)", hot, HOT_TOKENS - units))
@@ -181,8 +163,7 @@ def _send(rpc_url: str, out: Path, address: str, amount_text: str) -> None:
         amount = money.parse_amount(amount_text, TOKEN_DECIMALS)
     except (ValueError, KauriError) as error:
         raise SetupError(f"Nothing was sent: {error}.") from None
-    chain = prepare(rpc_url, out)
-    name = send_tokens(rpc_url, chain.token, to, amount)
+    name = send_tokens(rpc_url, _known(out)["token"], to, amount)
     say(f"Sent {money.plain(amount)} test USDT to {to} in transaction {name}")
 
 
@@ -192,13 +173,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rpc", metavar="URL", help="the local node (default: the one in FILE)")
     parser.add_argument("--out", metavar="FILE", type=Path, default=places.CHAIN_FILE)
     parser.add_argument("--send", nargs=2, metavar=("ADDRESS", "AMOUNT"), help="send test USDT")
+    parser.add_argument("--wallet", nargs=3, metavar=("HOT", "GAS", "XPUB"), help="the signer's public keys")
     options = parser.parse_args(argv)
     try:
         rpc_url = options.rpc or _known_rpc(options.out)
         if options.send:
             _send(rpc_url, options.out, *options.send)
         else:
-            chain = prepare(rpc_url, options.out)
+            wallet = Wallet(*options.wallet) if options.wallet else _known_wallet(options.out)
+            chain = prepare(rpc_url, options.out, wallet)
             say(f"Test USDT is {chain.token}, the hot wallet {chain.hot_address}")
     except (SetupError, ValueError) as problem:
         sys.exit(str(problem))
@@ -209,8 +192,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _known_rpc(out: Path) -> str:
+    return str(_known(out)["rpc"])
+
+
+def _known_wallet(out: Path) -> Wallet:
+    known = _known(out)
+    return Wallet(known["hot_address"], known["gas_address"], known["xpub"])
+
+
+def _known(out: Path) -> dict[str, Any]:
     try:
-        return str(json.loads(out.read_text())["rpc"])
+        known = json.loads(out.read_text())
+        return {name: known[name] for name in ("rpc", "token", "hot_address", "gas_address", "xpub")}
     except (OSError, ValueError, KeyError, TypeError):
         raise SetupError(f"No local chain is known yet ({out.name} is missing): give --rpc URL.") from None
 

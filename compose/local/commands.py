@@ -16,7 +16,6 @@ from compose.local import (
     leftovers,
     lock,
     places,
-    secret_file,
     shell,
     test,
 )
@@ -55,8 +54,9 @@ def send_tokens() -> int:
         to,
         amount,
     ]
-    env = environment.with_hot_key(environment.base(), secret_file.load_or_make(places.SECRETS))
-    return subprocess.run(command, cwd=places.ROOT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
+    return subprocess.run(
+        command, cwd=places.ROOT, env=environment.base(), stdin=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 COMMANDS: dict[str, Callable[[], int]] = {

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import json
 import os
 import signal
 import subprocess
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from compose.local import anvil, environment, leftovers, nodes, places, postgres, secret_file, shell, system
+from compose.local import (
+    anvil,
+    environment,
+    leftovers,
+    nodes,
+    places,
+    postgres,
+    secret_file,
+    shell,
+    signer,
+    system,
+)
 from compose.local.console import SetupError, say, step
 from compose.local.demo_text import print_welcome
 from compose.local.supervisor import Member, Supervisor
@@ -26,6 +38,7 @@ STOP_ORDER = (
     "scheduler",
     "worker-money",
     "worker-general",
+    "signer",
     "anvil",
     "postgres",
 )
@@ -104,6 +117,7 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
     with step("Ethereum test chain"):
         supervisor.start(_chain_node(ports.evm))
         supervisor.wait_ready(60)
+        public = signer.ensure()["ethereum"]
         chain = [
             sys.executable,
             "-m",
@@ -112,17 +126,21 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
             env["KAURI_EVM_RPC_URL"],
             "--out",
             str(places.CHAIN_FILE),
+            "--wallet",
+            *(public[name] for name in ("hot_address", "gas_address", "xpub")),
         ]
-        shell.must(
-            chain, "Preparing the test chain", env=environment.with_hot_key(environment.base(), secrets)
-        )
+        shell.must(chain, "Preparing the test chain", env=environment.base())
+        signer.allow(signer.DEMO, [json.loads(places.CHAIN_FILE.read_text())["token"]])
+        supervisor.start(signer.member())
+        supervisor.wait_ready(60)
     first = "" if places.DEMO_FILE.exists() else " (half a minute, this first time)"
     with step(f"migrations, defaults, demo data{first}"):
         commands = ["migrate", "defaults_load", "demo_load"]
         prepare = [sys.executable, "-m", "compose.local.prepare", *commands]
         shell.must(prepare, "Preparing the database", env=owner, log=places.LOGS / "prepare.log")
     with step("web, callbacks, scheduler, workers"):
-        for member in _kauri(env, environment.with_hot_key(env, secrets), ports):
+        signing = {**env, "KAURI_SIGNER_SOCKET": str(signer.DEMO.socket)}
+        for member in _kauri(env, signing, ports):
             supervisor.start(member)
         supervisor.wait_ready(READY_SECONDS)
 

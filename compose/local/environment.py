@@ -25,7 +25,6 @@ OURS = (
 )
 HIGHEST_PORT = 65535
 FIRST_FREE_FOR_ALL = 1024
-HOT_KEY = "KAURI_EVM_HOT_KEY"
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def base() -> dict[str, str]:
 
 
 def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, str]:
-    """What every process of the demo gets. The hot wallet's key is not in it: only the money worker gets that (``with_hot_key``)."""
+    """What every process of the demo gets. The signer's socket is not in it: only the money worker gets that."""
     settings = {
         "KAURI_PORT": str(ports.web),
         "KAURI_CALLBACKS_PORT": str(ports.callbacks),
@@ -108,14 +107,7 @@ def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, 
         **secrets,
     }
     fixed = {"KAURI_ENV": "demo", "DATABASE_URL": database_url, "KAURI_STATE_DIR": str(places.STATE)}
-    env = {**settings, **base(), **fixed}
-    env.pop(HOT_KEY, None)
-    return env
-
-
-def with_hot_key(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:
-    """The environment of those who may know the hot wallet's key: the signing worker, and the test chain's set-up that funds it."""
-    return {**env, HOT_KEY: secrets[HOT_KEY]}
+    return {**settings, **base(), **fixed}
 
 
 def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str, str]:
@@ -124,5 +116,4 @@ def test(database_url: str, state_dir: str, secrets: dict[str, str]) -> dict[str
     env = {name: value for name, value in base().items() if not name.startswith(foreign)}
     env.pop("REDIS_URL", None)
     settings = {"KAURI_ENV": "test", "DATABASE_URL": database_url, "KAURI_STATE_DIR": state_dir}
-    kept = {name: value for name, value in secrets.items() if name != HOT_KEY}
-    return {**env, **settings, **kept}
+    return {**env, **settings, **secrets}

@@ -22,16 +22,10 @@ def _ed25519_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _private_key() -> str:
-    """A key of the curve secp256k1: any 32 bytes but those above its order, which a first byte below 0xff rules out."""
-    return f"0x{secrets.randbelow(0xFE) + 1:02x}{secrets.token_hex(31)}"
-
-
 MAKERS: dict[str, Callable[[], str]] = {
     "KAURI_SECRET_KEY": lambda: secrets.token_urlsafe(64),
     "KAURI_ENCRYPTION_KEYS": _fernet_key,
     "KAURI_BOOKS_KEY": _ed25519_key,
-    "KAURI_EVM_HOT_KEY": _private_key,
 }
 
 
@@ -41,7 +35,7 @@ def generate() -> dict[str, str]:
 
 
 def load_or_make(path: Path) -> dict[str, str]:
-    """The secrets in ``path`` (lines NAME=value); what it lacks is made and added. The file is 0600 from its first byte on."""
+    """The secrets in ``path`` (lines NAME=value); what it lacks is made and added, what is no secret of ours any more is left there unused. The file is 0600 from its first byte on."""
     found = read(path)
     missing = {name: value for name, value in generate().items() if name not in found}
     if missing:
@@ -51,7 +45,7 @@ def load_or_make(path: Path) -> dict[str, str]:
             os.fchmod(file.fileno(), MODE)
             file.writelines(f"{name}={value}\n" for name, value in missing.items())
     path.chmod(MODE)
-    return {**found, **missing}
+    return {name: value for name, value in {**found, **missing}.items() if name in MAKERS}
 
 
 def read(path: Path) -> dict[str, str]:

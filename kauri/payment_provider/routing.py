@@ -8,22 +8,22 @@ from kauri.common.errors import KauriError
 from kauri.core.models import Currency, Network, Provider
 from kauri.core.selectors import switch_is_on
 from kauri.payment_provider.gateway import Direction, Gateway, GatewayConfig, build, registry
+from kauri.payment_provider.signing import SocketSigner
 
 
 def gateway_for(provider: Provider) -> Gateway:
-    """The adapter of ``provider`` with its settings and decrypted credentials.
+    """The adapter of ``provider`` with its settings, decrypted credentials and the signer.
 
-    The hot wallet's key comes from the environment of the one worker that has it, not from the
-    database.
+    No process that runs this code holds a private key: chains ask the signer (``KAURI_SIGNER_SOCKET``).
     """
-    credentials = dict(provider.credentials)
-    adapter = registry().get(provider.adapter)
-    if settings.KAURI.evm_hot_key and adapter is not None and adapter.uses_nonce:
-        credentials["hot_key"] = settings.KAURI.evm_hot_key
-    return build(
-        provider.adapter,
-        GatewayConfig(code=provider.code, settings=dict(provider.settings), credentials=credentials),
+    path = settings.KAURI.signer_socket
+    config = GatewayConfig(
+        code=provider.code,
+        settings=dict(provider.settings),
+        credentials=dict(provider.credentials),
+        signer=SocketSigner(path) if path else None,
     )
+    return build(provider.adapter, config)
 
 
 def scanning_providers() -> list[Provider]:

@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import astuple
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from eth_account import Account
 
 from compose.local import chain
-from compose.local.console import SetupError
-from kauri.common.derivation import evm_address
-from tests.nodes import HOT_ADDRESS, HOT_KEY, Chain, free_port, serve_posts
+from tests.nodes import HOT_ADDRESS, OTHER, Chain, free_port, serve_posts
 
 RECIPIENT = "0x1111111111111111111111111111111111111111"
-HOT = "0x44f649fc8Dc77694E6ABEF1aA966983Dd6ED7C64"
-
-
-@pytest.fixture(autouse=True)
-def _no_given_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(chain.HOT_KEY_VARIABLE, raising=False)
+HOT = HOT_ADDRESS
+WALLET = chain.Wallet(HOT, OTHER, "xpub-of-the-signer")
 
 
 def test_it_furnishes_once(eth: Chain, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "chain.json"
-    made = chain.prepare(eth.url, out)
+    made = chain.prepare(eth.url, out, WALLET)
     blocks = eth.height()
 
-    assert chain.prepare(eth.url, out) == made
+    assert chain.prepare(eth.url, out, WALLET) == made
     out.unlink()
-    assert chain.prepare(eth.url, out) == made, "the token is found without the file too"
+    assert chain.prepare(eth.url, out, WALLET) == made, "the token is found without the file too"
     out.write_text("[]")
-    assert chain.prepare(eth.url, out) == made, "and with a file of another kind"
+    assert chain.prepare(eth.url, out, WALLET) == made, "and with a file of another kind"
     assert eth.height() == blocks
 
     assert json.loads(out.read_text()) == {
@@ -43,8 +37,8 @@ def test_it_furnishes_once(eth: Chain, tmp_path: Path) -> None:
         "token_decimals": 6,
         "currency": "USDT",
         "hot_address": HOT,
-        "hot_key": made.hot_key,
-        "xpub": made.xpub,
+        "gas_address": OTHER,
+        "xpub": "xpub-of-the-signer",
         "faucet_address": chain.FAUCET,
     }
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
@@ -52,42 +46,20 @@ def test_it_furnishes_once(eth: Chain, tmp_path: Path) -> None:
     assert int(eth.rpc.call("eth_getBalance", HOT, "latest"), 16) == 100 * 10**18
 
 
-def test_keys_and_addresses_are_the_phrases(eth: Chain, tmp_path: Path) -> None:
-    made = chain.prepare(eth.url, tmp_path / "chain.json")
-    Account.enable_unaudited_hdwallet_features()
-    hot = Account.from_mnemonic(chain.DEMO_PHRASE, account_path="m/44'/60'/1'/0/0")
-    assert (made.hot_address, made.hot_key) == (hot.address, "0x" + bytes(hot.key).hex())
-    deposit = Account.from_mnemonic(chain.DEMO_PHRASE, account_path="m/44'/60'/0'/0/5").address
-    assert evm_address(made.xpub, 5) == deposit
-
-
-def test_a_given_hot_key_is_funded_and_not_written_down(
-    eth: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(chain.HOT_KEY_VARIABLE, HOT_KEY)
-    made = chain.prepare(eth.url, tmp_path / "chain.json")
-    assert (made.hot_address, made.hot_key) == (HOT_ADDRESS, "")
-    assert HOT_KEY[2:] not in (tmp_path / "chain.json").read_text()
-    assert eth.token_balance(made.token, HOT_ADDRESS) == 1_000_000 * 10**6
-    monkeypatch.setenv(chain.HOT_KEY_VARIABLE, "0x12")
-    with pytest.raises(SetupError, match=r"is not a private key"):
-        chain.prepare(eth.url, tmp_path / "chain.json")
-
-
 def test_what_was_spent_is_topped_up(eth: Chain, tmp_path: Path) -> None:
-    made = chain.prepare(eth.url, tmp_path / "chain.json")
+    made = chain.prepare(eth.url, tmp_path / "chain.json", WALLET)
     eth.rpc.call("anvil_setBalance", HOT, hex(10**18))
     eth.rpc.call("anvil_impersonateAccount", HOT)
     eth.send_tokens(made.token, RECIPIENT, 900_000 * 10**6, sender=HOT)
     eth.mine()
-    chain.prepare(eth.url, tmp_path / "chain.json")
+    chain.prepare(eth.url, tmp_path / "chain.json", WALLET)
     assert eth.token_balance(made.token, HOT) == 1_000_000 * 10**6
     assert int(eth.rpc.call("eth_getBalance", HOT, "latest"), 16) == 100 * 10**18
 
 
 def test_sending_prints_one_line(eth: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "chain.json"
-    chain.main(["--rpc", eth.url, "--out", str(out)])
+    chain.main(["--rpc", eth.url, "--out", str(out), "--wallet", *astuple(WALLET)])
     made = json.loads(out.read_text())
     assert capsys.readouterr().out == f"Test USDT is {made['token']}, the hot wallet {HOT}\n"
 
@@ -100,7 +72,7 @@ def test_sending_prints_one_line(eth: Chain, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_the_faucet_never_runs_dry(eth: Chain, tmp_path: Path) -> None:
-    made = chain.prepare(eth.url, tmp_path / "chain.json")
+    made = chain.prepare(eth.url, tmp_path / "chain.json", WALLET)
     chain.send_tokens(eth.url, made.token, RECIPIENT, Decimal(2_000_000_000))
     assert eth.token_balance(made.token, RECIPIENT) == 2_000_000_000 * 10**6
 
@@ -124,7 +96,7 @@ def test_a_typing_error_sends_nothing(
 
 
 def test_without_a_chain_it_says_so(tmp_path: Path) -> None:
-    out = ["--out", str(tmp_path / "chain.json")]
+    out = ["--wallet", *astuple(WALLET), "--out", str(tmp_path / "chain.json")]
     with pytest.raises(SystemExit, match=r"^No local chain is known yet \(chain\.json is missing\)"):
         chain.main(out)
     with pytest.raises(SystemExit, match=r"^The local chain does not answer; is it running\?$"):
@@ -137,5 +109,5 @@ def test_a_real_chain_is_refused(tmp_path: Path) -> None:
     words = r"^That node serves chain 1; this tool is for the local chain"
     answer = b'{"id":1,"result":"0x1"}'
     with serve_posts(lambda _: answer) as url, pytest.raises(SystemExit, match=words):
-        chain.main(["--rpc", url, "--out", str(tmp_path / "chain.json")])
+        chain.main(["--rpc", url, "--out", str(tmp_path / "chain.json"), "--wallet", *astuple(WALLET)])
     assert list(tmp_path.iterdir()) == []

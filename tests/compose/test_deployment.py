@@ -75,9 +75,15 @@ def test_the_queues_are_those_the_settings_know() -> None:
     assert set(QUEUES) >= MISSION_QUEUES
 
 
-def test_only_the_worker_that_signs_gets_the_hot_key() -> None:
+def test_only_the_worker_that_pays_reaches_the_signer_which_reaches_nobody() -> None:
     signing = [name for name, text in services().items() if "signing.env" in text]
     assert signing == ["worker-withdrawal_order"]
+    socket = [name for name, text in services().items() if "signer-socket:" in text]
+    assert socket == ["signer", "worker-withdrawal_order"]
+    signer = services()["signer"]
+    assert "network_mode: none" in signer
+    assert "env_file: []" in signer
+    assert "environment: {}" in signer
     assert "env_file" not in services()["nginx"]
 
 

@@ -44,16 +44,6 @@ def test_a_port_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPat
         environment.Ports.chosen()
 
 
-def test_only_the_signing_process_gets_the_hot_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KAURI_SECRET_KEY", raising=False)
-    monkeypatch.setenv("KAURI_EVM_HOT_KEY", "0x02")
-    secrets = {"KAURI_SECRET_KEY": "s", "KAURI_EVM_HOT_KEY": "0x01"}
-    env = environment.demo("postgresql://x", PORTS, secrets)
-    assert env["KAURI_SECRET_KEY"] == "s"
-    assert "KAURI_EVM_HOT_KEY" not in env
-    assert environment.with_hot_key(env, secrets)["KAURI_EVM_HOT_KEY"] == "0x01"
-
-
 def test_the_demo_is_never_anything_but_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAURI_ENV", "prod")
     monkeypatch.setenv("KAURI_DEMO_EVM_PORT", "9545")
@@ -68,7 +58,7 @@ def test_the_tests_get_nothing_of_the_callers_settings(monkeypatch: pytest.Monke
     monkeypatch.setenv("KAURI_TELEGRAM_TOKEN", "real")
     monkeypatch.setenv("REDIS_URL", "redis://real")
     monkeypatch.setenv("DATABASE_URL", "postgresql://real")
-    secrets = {"KAURI_SECRET_KEY": "s", "KAURI_EVM_HOT_KEY": "0x01"}
+    secrets = {"KAURI_SECRET_KEY": "s"}
     env = environment.test("postgresql://test", "/state", secrets)
     named = {name: value for name, value in env.items() if name.startswith(("KAURI_", "REDIS", "DATABASE"))}
     assert named == {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from coincurve import PrivateKey
 from cryptography.fernet import Fernet
 
 from compose.local import secret_file
@@ -22,12 +21,10 @@ def test_secrets_are_made_once_and_readable_by_the_owner_alone(tmp_path: Path) -
         "KAURI_SECRET_KEY",
         "KAURI_ENCRYPTION_KEYS",
         "KAURI_BOOKS_KEY",
-        "KAURI_EVM_HOT_KEY",
     }
     assert len(first["KAURI_SECRET_KEY"]) >= 50
     Fernet(first["KAURI_ENCRYPTION_KEYS"].encode())
     assert len(base64.b64decode(first["KAURI_BOOKS_KEY"], validate=True)) == 32
-    PrivateKey.from_hex(first["KAURI_EVM_HOT_KEY"].removeprefix("0x"))
     assert secret_file.load_or_make(path) == first
 
 

@@ -19,7 +19,7 @@ LEAST_BUMP_PERCENT: Final = Decimal("12.5")
 
 @dataclass(frozen=True, slots=True)
 class EvmSettings:
-    """A provider's settings, read and checked. Fees in wei, times in seconds."""
+    """A provider's settings, read and checked. Fees in wei, times in seconds; ``token`` '' for ether."""
 
     rpc_url: str
     chain_id: int
@@ -37,9 +37,10 @@ class EvmSettings:
     rpc_timeout: int
     native_currency: str
     allow_token_fee: bool
+    replace_after: int
 
     @classmethod
-    def read(cls, config: GatewayConfig) -> EvmSettings:
+    def read(cls, config: GatewayConfig, *, token: bool) -> EvmSettings:
         """Raise ConfigError, naming the setting, when one is missing or makes no sense.
 
         ``rpc_url`` may stand among the credentials instead: with many hosts it holds an API key.
@@ -51,8 +52,8 @@ class EvmSettings:
         return cls(
             rpc_url=config.credentials.get("rpc_url") or _text(given, "rpc_url"),
             chain_id=_integer(given, "chain_id", None, 1, 1 << 63),
-            token=_address(given, "token_address"),
-            decimals=_integer(given, "token_decimals", None, 0, WEI_DIGITS),
+            token=_address(given, "token_address") if token else "",
+            decimals=_integer(given, "token_decimals", None, 0, WEI_DIGITS) if token else WEI_DIGITS,
             confirmations=_integer(given, "confirmations", 1, 1, 10_000),
             max_fee=_gwei(given, "max_fee_gwei", "200"),
             min_tip=_gwei(given, "min_tip_gwei", "0.05"),
@@ -65,6 +66,7 @@ class EvmSettings:
             rpc_timeout=_integer(given, "rpc_timeout_seconds", 20, 1, 120),
             native_currency=str(given.get("native_currency", "ETH")),
             allow_token_fee=given.get("allow_token_fee") is True,
+            replace_after=_integer(given, "replace_after_seconds", 600, 10, 86_400),
         )
 
 

@@ -18,6 +18,7 @@ from kauri.payment_provider.gateway import (
     OutcomeUnknown,
     PayoutState,
     PayoutStatus,
+    PreparedPayout,
     Retryable,
 )
 from kauri.payment_provider.gateways.evm_node import (
@@ -67,48 +68,67 @@ def refused_unknown(reference: str, refusal: RpcError) -> PayoutState:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One question: what became of the transaction ``reference``? Reads only; failures are Retryable."""
+    """One question: what became of the payout's transactions? Reads only; failures are Retryable.
+
+    All of its attempts have one nonce, so that at most one of them is ever mined.
+    """
 
     node: EvmNode
-    reference: str
+    prepared: PreparedPayout
     sender: str
     recipient: str
     nonce: int
     need: int  # confirmations before anything is final
 
+    @property
+    def reference(self) -> str:
+        return self.prepared.provider_reference
+
+    @property
+    def cancels(self) -> dict[str, bool]:
+        """Every attempt's hash, and whether it pays nobody; the newest first."""
+        earlier = {one.provider_reference: one.cancels for one in reversed(self.prepared.earlier)}
+        return {self.reference: self.prepared.cancels, **earlier}
+
     def state(self) -> PayoutState:
         """The state, never guessed: what the node cannot prove is UNKNOWN."""
-        chain, syncing, head, receipt, known, count = self.node.read(
+        names = list(self.cancels)
+        chain, syncing, head, count, *found = self.node.read(
             [
                 Call("eth_chainId"),
                 Call("eth_syncing"),
                 LATEST_BLOCK,
-                Call("eth_getTransactionReceipt", (self.reference,)),
-                Call("eth_getTransactionByHash", (self.reference,)),
                 Call("eth_getTransactionCount", (self.sender, "latest")),
+                *(Call("eth_getTransactionReceipt", (name,)) for name in names),
+                *(Call("eth_getTransactionByHash", (name,)) for name in names),
             ]
         )
         if number(chain) != self.node.settings.chain_id:
             return self._unknown("the node serves another chain")
         height = to_block(head).height
-        if isinstance(receipt, Mapping) and receipt.get("blockNumber"):
-            return self._mined(receipt, height)
-        if known is not None:
+        receipts, known = found[: len(names)], found[len(names) :]
+        for name, receipt in zip(names, receipts, strict=True):
+            if isinstance(receipt, Mapping) and receipt.get("blockNumber"):
+                return self._mined(name, receipt, height)
+        if known[0] is not None:
             return PayoutState(PayoutStatus.PENDING, self.reference)
         if syncing is not False:
             return self._unknown("the node is catching up with the chain")
         if number(count) <= self.nonce:
+            # Also when the node still has an older attempt: the newest is sent again.
             return PayoutState(PayoutStatus.NOT_FOUND, self.reference)
         return self._nonce_taken(height)
 
-    def _mined(self, receipt: Mapping[str, Any], height: int) -> PayoutState:
+    def _mined(self, name: str, receipt: Mapping[str, Any], height: int) -> PayoutState:
         confirmations = max(0, height - number(receipt["blockNumber"]) + 1)
         gas, price = number(receipt.get("gasUsed")), number(receipt.get("effectiveGasPrice"))
         status = receipt.get("status")
         verdict = PayoutStatus.PENDING
         reason = ""
         if confirmations >= self.need:
-            if status == "0x0":
+            if self.cancels[name]:
+                verdict, reason = PayoutStatus.FAILED, "it was cancelled: its nonce paid nobody"
+            elif status == "0x0":
                 verdict, reason = PayoutStatus.FAILED, "the transaction was reverted"
             elif status == "0x1" and self._has_paid(receipt):
                 verdict = PayoutStatus.CONFIRMED
@@ -123,8 +143,9 @@ class Lookup:
         }
         return PayoutState(
             verdict,
-            self.reference,
+            name,
             confirmations=confirmations,
+            mined_reference=name,
             cost=money.from_units(gas * price, WEI_DIGITS),
             cost_currency=self.node.settings.native_currency,
             answer={**answer, "reason": reason} if reason else answer,
@@ -132,6 +153,8 @@ class Lookup:
 
     def _has_paid(self, receipt: Mapping[str, Any]) -> bool:
         """A token may return false instead of reverting: then it is mined well and nothing has moved."""
+        if not self.node.settings.token:
+            return True
         token = self.node.settings.token.lower()
         wanted = [evm.TRANSFER_TOPIC, "0x" + evm.word(self.sender), "0x" + evm.word(self.recipient)]
         logs = [log for log in receipt.get("logs") or [] if str(log.get("address")).lower() == token]
@@ -152,8 +175,8 @@ class Lookup:
                 continue
             other = str(transaction["hash"]).lower()
             depth = height - block + 1
-            if other == self.reference:
-                return PayoutState(PayoutStatus.PENDING, self.reference, confirmations=depth)
+            if other in self.cancels:
+                return PayoutState(PayoutStatus.PENDING, other, confirmations=depth)
             answer = {"reason": "another transaction used its nonce", "other": other, "block": block}
             final = depth >= self.need
             return PayoutState(

@@ -1,4 +1,4 @@
-"""Builds and signs an ERC-20 payment after everything that can be known beforehand was asked.
+"""Builds a payment and has it signed, after everything that can be known beforehand was asked.
 
 Nothing here sends. What is refused here is refused for certain; what only the network can tell is not
 guessed.
@@ -7,11 +7,9 @@ guessed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_UP, Decimal
 from typing import Any, Final
-
-from coincurve import PrivateKey
 
 from kauri.common import evm
 from kauri.common.jsonrpc import Call, RpcError
@@ -21,49 +19,49 @@ from kauri.payment_provider.gateway import (
     PreparedPayout,
     Rejected,
     Retryable,
+    Signer,
 )
 from kauri.payment_provider.gateways.evm_node import FEE_HISTORY, EvmNode, Fees, number
 
+#: What a plain payment to an account without code takes.
+PLAIN_GAS: Final = 21_000
 TRANSFER: Final = "transfer(address,uint256)"
 #: Error(string), the usual form of a contract's reason.
 _REASON_SELECTOR: Final = "0x08c379a0"
 _FALSE: Final = "0x" + "0" * 64
 _WORD_LENGTH: Final = len(_FALSE)
-_KEY_BYTES: Final = 32
 #: geth's error code of a call that reverts; others tell it in words only.
 _REVERTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """The hot wallet with its key, on one node. ``repr`` shows no key."""
+    """An address of ours on one node, and the name of its key at the signer."""
 
     node: EvmNode
     currency: str
-    hot: str
-    key: PrivateKey
+    source: str
+    key: str
+    signer: Signer
 
-    def __repr__(self) -> str:
-        return f"Payer({self.hot})"
-
-    def prepare(self, to: str, units: int, nonce: int) -> PreparedPayout:
-        """Sign ``units`` of the token to ``to`` with ``nonce``, after checks of token, float and fee."""
+    def prepare_token(self, to: str, units: int, nonce: int) -> PreparedPayout:
+        """Have ``units`` of the token to ``to`` signed with ``nonce``, after checks of token, float and fee."""
         settings, node = self.node.settings, self.node
         data = evm.call_data(TRANSFER, to, units)
-        payment = {"from": self.hot, "to": settings.token, "data": data}
+        payment = {"from": self.source, "to": settings.token, "data": data}
         chain, decimals, history, *answers = node.try_read(
             [
                 Call("eth_chainId"),
                 node.token_call("decimals()"),
                 FEE_HISTORY,
-                node.token_call("balanceOf(address)", self.hot),
-                node.token_call("balanceOf(address)", self.hot, tag="pending"),
-                Call("eth_getBalance", (self.hot, "latest")),
-                Call("eth_getBalance", (self.hot, "pending")),
+                node.token_call("balanceOf(address)", self.source),
+                node.token_call("balanceOf(address)", self.source, tag="pending"),
+                Call("eth_getBalance", (self.source, "latest")),
+                Call("eth_getBalance", (self.source, "pending")),
                 Call("eth_call", (payment, "latest")),
                 Call("eth_estimateGas", (payment,)),
                 node.token_call("paused()"),
-                node.token_call("isBlackListed(address)", self.hot),
+                node.token_call("isBlackListed(address)", self.source),
                 node.token_call("isBlackListed(address)", to),
                 node.token_call("basisPointsRate()"),
             ]
@@ -73,20 +71,57 @@ class Payer:
         units_now, units_pending, wei_now, wei_pending, trial, estimate, *token = answers
         _check_token(token, allow_fee=settings.allow_token_fee)
         if units > _least(units_now, units_pending):
-            raise InsufficientFloat(f"the hot wallet holds less {self.currency} than the payout")
+            raise InsufficientFloat(f"the paying address holds less {self.currency} than the payout")
         gas = self._gas(trial, estimate)
         fees = node.fees_from(history)
         if gas * fees.max_fee > _least(wei_now, wei_pending):
-            raise InsufficientFloat(f"the hot wallet holds too little {settings.native_currency} for the fee")
-        return self._sign(nonce, data, gas, fees)
+            raise InsufficientFloat(
+                f"the paying address holds too little {settings.native_currency} for the fee"
+            )
+        return self._sign(nonce, settings.token, 0, data, gas, fees)
+
+    def prepare_native(self, to: str, wei: int, nonce: int) -> PreparedPayout:
+        """Have ``wei`` to ``to`` signed with ``nonce``, after checks of balance and fee."""
+        settings, node = self.node.settings, self.node
+        payment = {"from": self.source, "to": to, "value": hex(wei)}
+        chain, history, wei_now, wei_pending, estimate = node.try_read(
+            [
+                Call("eth_chainId"),
+                FEE_HISTORY,
+                Call("eth_getBalance", (self.source, "latest")),
+                Call("eth_getBalance", (self.source, "pending")),
+                Call("eth_estimateGas", (payment,)),
+            ]
+        )
+        node.require_chain(chain)
+        fees = node.fees_from(history)
+        least = _least(wei_now, wei_pending)
+        # A trial run of what the address can't pay fails like one that the recipient refuses.
+        if wei + PLAIN_GAS * fees.max_fee > least:
+            raise InsufficientFloat(f"the paying address holds less {self.currency} than payment and fee")
+        gas = PLAIN_GAS if _is(estimate, PLAIN_GAS) else self._gas(None, estimate)
+        if wei + gas * fees.max_fee > least:
+            raise InsufficientFloat(
+                f"the paying address holds too little {settings.native_currency} for the fee"
+            )
+        return self._sign(nonce, to, wei, "0x", gas, fees)
+
+    def cancel(self, stuck: PreparedPayout) -> PreparedPayout:
+        """Nothing to oneself at the same nonce, both fees raised: it only uses up the nonce."""
+        old, fees = self._raised(stuck)
+        cancelled = self._sign(int(old["nonce"]), self.source, 0, "0x", PLAIN_GAS, fees)
+        return replace(cancelled, cancels=True)
 
     def raise_fees(self, stuck: PreparedPayout) -> PreparedPayout:
         """The same payment at the same nonce, both fees raised by ``fee_bump_percent`` or more."""
-        # Only who signs needs these libraries: they are slow to load and large.
-        from eth_account.typed_transactions.typed_transaction import TypedTransaction  # noqa: PLC0415
-        from hexbytes import HexBytes  # noqa: PLC0415
+        old, fees = self._raised(stuck)
+        to, data = evm.checksum(bytes(old["to"])), "0x" + bytes(old["data"]).hex()
+        same = self._sign(int(old["nonce"]), to, int(old["value"]), data, int(old["gas"]), fees)
+        return replace(same, cancels=stuck.cancels)
 
-        old: Mapping[str, Any] = TypedTransaction.from_bytes(HexBytes(stuck.payload)).as_dict()
+    def _raised(self, stuck: PreparedPayout) -> tuple[Mapping[str, Any], Fees]:
+        """The stuck transaction's fields, and fees that nodes accept in its place."""
+        old = _decoded(stuck.payload)
         chain, history = self.node.read([Call("eth_chainId"), FEE_HISTORY])
         self.node.require_chain(chain)
         fresh = self.node.fees_from(history)
@@ -96,52 +131,65 @@ class Payer:
         )
         if fees.max_fee > self.node.settings.max_fee:
             raise Retryable("a replacement would cost more than the cap allows")
-        return self._sign(int(old["nonce"]), "0x" + bytes(old["data"]).hex(), int(old["gas"]), fees)
+        return old, fees
 
     def _gas(self, trial: object, estimate: object) -> int:
-        """The gas limit, after a trial run on the node's present state."""
-        _check_trial(trial)
+        """The gas limit, after a trial run on the node's present state (None: the estimate is it)."""
+        if trial is not None:
+            _check_trial(trial)
         if isinstance(estimate, RpcError):
             _check_trial(estimate)
         settings = self.node.settings
         gas = number(estimate) * (100 + settings.gas_margin_percent) // 100
         if gas > settings.max_gas:
-            raise ConfigError(f"the token's transfer needs {gas} gas, more than max_gas allows")
+            raise ConfigError(f"the transfer needs {gas} gas, more than max_gas allows")
         return gas
 
     def _bumped(self, fee: int) -> int:
         raised = Decimal(fee) * (100 + self.node.settings.fee_bump_percent) / 100
         return int(raised.to_integral_value(ROUND_UP))
 
-    def _sign(self, nonce: int, data: str, gas: int, fees: Fees) -> PreparedPayout:
-        # Only who signs needs this library: it is slow to load and large.
-        from eth_account import Account  # noqa: PLC0415
-
+    def _sign(self, nonce: int, to: str, wei: int, data: str, gas: int, fees: Fees) -> PreparedPayout:
         fields = {
-            "type": 2,
             "chainId": self.node.settings.chain_id,
             "nonce": nonce,
-            "to": self.node.settings.token,
-            "value": 0,
+            "to": to,
+            "value": wei,
             "data": data,
             "gas": gas,
             "maxFeePerGas": fees.max_fee,
             "maxPriorityFeePerGas": fees.tip,
         }
-        signed = Account.sign_transaction(fields, self.key.secret)
-        raw = "0x" + bytes(signed.raw_transaction).hex()
+        raw = self.signer.sign_evm(self.key, fields)
+        self._check_signed(raw, fields)
         return PreparedPayout(provider_reference=evm.transaction_hash(raw), payload=raw, nonce=nonce)
 
+    def _check_signed(self, raw: str, fields: Mapping[str, Any]) -> None:
+        """ConfigError when the signer signed anything else, or with another key than this address's."""
+        # Only who signs needs this library: it is slow to load and large.
+        from eth_account import Account  # noqa: PLC0415
 
-def private_key(text: str) -> PrivateKey:
-    """Read the hot key (64 hex digits, with or without 0x). ConfigError, not showing it, otherwise."""
-    try:
-        secret = bytes.fromhex(text.strip().removeprefix("0x"))
-        if len(secret) != _KEY_BYTES:
-            raise ValueError
-        return PrivateKey(secret)
-    except ValueError:
-        raise ConfigError("the hot key is not a private key of 64 hexadecimal digits") from None
+        got = _decoded(raw)
+        same = all(
+            (bytes(got[name]).hex() if name in {"to", "data"} else got[name])
+            == (value[2:].lower() if name in {"to", "data"} else value)
+            for name, value in fields.items()
+        )
+        if not same or Account.recover_transaction(raw) != self.source:
+            raise ConfigError("the signer's keys are not those of the settings' addresses")
+
+
+def _decoded(raw: str) -> Mapping[str, Any]:
+    # Only who signs needs these libraries: they are slow to load and large.
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction  # noqa: PLC0415
+    from hexbytes import HexBytes  # noqa: PLC0415
+
+    fields: Mapping[str, Any] = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    return fields
+
+
+def _is(answer: object, value: int) -> bool:
+    return isinstance(answer, str) and number(answer) == value
 
 
 def _check_token(answers: Sequence[object], *, allow_fee: bool) -> None:
@@ -162,7 +210,7 @@ def _check_trial(trial: object) -> None:
     if isinstance(trial, RpcError):
         words = trial.message.lower()
         if trial.code == _REVERTED or "revert" in words or "invalid opcode" in words:
-            raise Rejected(f"the token refuses the transfer{_reason(trial.data)}")
+            raise Rejected(f"the contract refuses the transfer{_reason(trial.data)}")
         raise Retryable(f"the node cannot try the transfer ({trial})")
     # Tether's transfer returns nothing at all, others true.
     if trial == _FALSE:

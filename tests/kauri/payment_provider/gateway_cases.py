@@ -18,7 +18,8 @@ from kauri.payment_provider.gateway import (
     build,
 )
 from kauri.payment_provider.gateways.sandbox import sign_callback
-from tests.nodes import CHAIN_ID, HOT_ADDRESS, HOT_KEY, Chain, Middleman, free_port
+from tests.nodes import CHAIN_ID, HOT_ADDRESS, Chain, Middleman, free_port
+from tests.signing import direct, ethereum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +49,40 @@ class Case:
 
 def evm_erc20(eth: Chain, middleman: Middleman) -> Case:
     token = eth.deploy_token()
-    eth.fund(token, HOT_ADDRESS, units=100_000_000)
+    settings = {"token_address": token, "token_decimals": 6, "currency": "USDT", "network": "usdt-erc20"}
+    return _evm("evm_erc20", settings, "12.345678", f"{12_345_678:064x}", (token,), eth, middleman)
+
+
+def evm_eth(eth: Chain, middleman: Middleman) -> Case:
+    settings = {"currency": "ETH", "network": "ethereum"}
+    wei = f"{1_234_567_890_123_456_789:x}"
+    return _evm("evm_eth", settings, "1.234567890123456789", wei, (), eth, middleman)
+
+
+def _evm(
+    code: str,
+    own: dict[str, Any],
+    amount: str,
+    on_the_wire: str,
+    no_destinations: tuple[str, ...],
+    eth: Chain,
+    middleman: Middleman,
+) -> Case:
+    token = own.get("token_address", "")
+    eth.fund(token, HOT_ADDRESS, units=100_000_000 if token else 0, wei=5 * 10**18)
     url_secret = "n0de-api-key"
     settings = {
+        **own,
         "chain_id": CHAIN_ID,
-        "token_address": token,
-        "token_decimals": 6,
-        "currency": "USDT",
-        "network": "usdt-erc20",
         "hot_address": HOT_ADDRESS,
         "max_head_age_seconds": 0,
         "rpc_timeout_seconds": 5,
     }
-    credentials = {"hot_key": HOT_KEY, "rpc_url": f"{middleman.url}/v3/{url_secret}"}
-    config = GatewayConfig(code="evm_erc20", settings=settings, credentials=credentials)
+    credentials = {"rpc_url": f"{middleman.url}/v3/{url_secret}"}
+    signer = direct(ethereum(*([token] if token else [])))
+    config = GatewayConfig(code=code, settings=settings, credentials=credentials, signer=signer)
     address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
-    request = PayoutRequest("ref-1", "USDT", Decimal("12.345678"), address, 0, HOT_ADDRESS)
+    request = PayoutRequest("ref-1", own["currency"], Decimal(amount), address, 0, HOT_ADDRESS)
 
     def lose_answer() -> tuple[Gateway, PayoutRequest]:
         middleman.lost.add("eth_sendRawTransaction")
@@ -82,11 +101,11 @@ def evm_erc20(eth: Chain, middleman: Middleman) -> Case:
     return Case(
         config=config,
         payout=request,
-        too_exact=Decimal("12.3456789"),
-        on_the_wire=f"{12_345_678:064x}",
+        too_exact=Decimal(amount + "1"),
+        on_the_wire=on_the_wire,
         good_destinations={address: address, address.lower(): address},
-        bad_destinations=("", "0x12", address.swapcase(), "0x" + "0" * 40, token),
-        secrets=(HOT_KEY[2:], url_secret),
+        bad_destinations=("", "0x12", address.swapcase(), "0x" + "0" * 40, *no_destinations),
+        secrets=(url_secret,),
         lose_answer=lose_answer,
         unreachable=replace(config, credentials={**credentials, "rpc_url": nobody}),
         strange_state=strange_state,
@@ -134,4 +153,8 @@ def sandbox(_eth: Chain, _middleman: Middleman) -> Case:
     )
 
 
-CASES: dict[str, Callable[[Chain, Middleman], Case]] = {"evm_erc20": evm_erc20, "sandbox": sandbox}
+CASES: dict[str, Callable[[Chain, Middleman], Case]] = {
+    "evm_erc20": evm_erc20,
+    "evm_eth": evm_eth,
+    "sandbox": sandbox,
+}

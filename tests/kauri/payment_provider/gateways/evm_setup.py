@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from kauri.payment_provider.gateway import GatewayConfig, PayoutRequest
 from kauri.payment_provider.gateways.evm_erc20 import EvmErc20
-from tests.nodes import CHAIN_ID, HOT_ADDRESS, HOT_KEY, Chain
+from tests.nodes import CHAIN_ID, HOT_ADDRESS, Chain
+from tests.signing import direct, ethereum
 
 CUSTOMER = "0x1111111111111111111111111111111111111111"
 SECOND = "0x2222222222222222222222222222222222222222"
@@ -15,7 +16,7 @@ FLOAT = 100_000_000
 AMOUNT = 12_345_678
 
 
-def gateway(chain: Chain | None, token: str, *, key: str = HOT_KEY, **settings: object) -> EvmErc20:
+def gateway(chain: Chain | None, token: str, *, signs: bool = True, **settings: object) -> EvmErc20:
     """The adapter with what production sets; ``settings`` change single ones."""
     given: dict[str, object] = {
         "rpc_url": chain.url if chain else "http://127.0.0.1:9",
@@ -29,8 +30,8 @@ def gateway(chain: Chain | None, token: str, *, key: str = HOT_KEY, **settings: 
         "max_fee_gwei": "50",
         **settings,
     }
-    credentials = {"hot_key": key} if key else {}
-    return EvmErc20(GatewayConfig(code="node", settings=given, credentials=credentials))
+    signer = direct(ethereum(token)) if signs else None
+    return EvmErc20(GatewayConfig(code="node", settings=given, signer=signer))
 
 
 def payout(nonce: int | None = 0, amount: str = "12.345678", **changes: object) -> PayoutRequest:

@@ -63,6 +63,7 @@ def test_a_payout_from_bytes_to_confirmed(eth: Chain, token: str, adapter: EvmEr
         PayoutStatus.CONFIRMED,
         prepared.provider_reference,
         confirmations=2,
+        mined_reference=prepared.provider_reference,
         cost=Decimal(wei).scaleb(-18),
         cost_currency="ETH",
         answer={
