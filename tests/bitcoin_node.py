@@ -17,39 +17,21 @@ from typing import Any
 import pytest
 from embit import bip39
 from embit.bip32 import HDKey
-from embit.finalizer import finalize_psbt
-from embit.psbt import PSBT
 
 from compose.local import litecoind
 from kauri.common.jsonrpc import JsonRpc, NoAnswer, NotSent, RpcError
+from kauri.payment_provider.gateway import Coin, Gateway
 from kauri.payment_provider.gateways.btc_chains import CHAINS, ChainParameters
 from tests.nodes import Middleman, free_port, serve_posts
+from tests.signing import PHRASE
 
 READY_SECONDS = 60
-#: A public phrase of BIP-39's own test vectors.
-PHRASE = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
 ORIGIN = "84h/1h/0h"
 ROOT = HDKey.from_seed(bip39.mnemonic_to_seed(PHRASE))
 ACCOUNT = ROOT.derive(f"m/{ORIGIN}").to_public(version=bytes.fromhex("043587cf")).to_base58()
 KEY_ORIGIN = f"{ROOT.my_fingerprint.hex()}/{ORIGIN}"
 #: Blocks of the miner's that may be spent at the start.
 RICH = 20
-
-
-@dataclass
-class HandSigner:
-    """The test's own hand: signs every input whose key path leads from its seed. It has no policy."""
-
-    seen: list[str]
-
-    def sign_psbt(self, psbt: str) -> str:
-        self.seen.append(psbt)
-        parsed = PSBT.from_string(psbt)
-        assert parsed.sign_with(ROOT) == len(parsed.inputs)
-        return finalize_psbt(parsed).serialize().hex()
-
-    def sign_evm(self, key: str, transaction: Any) -> str:
-        raise AssertionError(f"a Bitcoin provider asked for an Ethereum signature of {key}: {transaction}")
 
 
 @dataclass
@@ -77,6 +59,22 @@ class BitcoinChain:
 
     def pay_many(self, amounts: dict[str, str]) -> str:
         return str(self.wallet.call("sendmany", "", amounts))
+
+    def fund(self, gateway: Gateway, *amounts: str, first: int = 0) -> tuple[Coin, ...]:
+        """Pay amounts to the gateway's own addresses, mined; the coins as the books would give them."""
+        places = {gateway.derive_address(first + place): place for place in range(len(amounts))}
+        name = self.pay_many(dict(zip(places, amounts, strict=True)))
+        [block] = self.mine()
+        body = self.rpc.call("getblock", block, 2)
+        [found] = [one for one in body["tx"] if one["txid"] == name]
+        coins = {}
+        for output in found["vout"]:
+            script = output["scriptPubKey"]
+            address = script.get("address") or (script.get("addresses") or [""])[0]
+            if address in places:
+                path = f"0/{first + places[address]}"
+                coins[places[address]] = Coin(name, output["n"], output["value"], address, path)
+        return tuple(coins[place] for place in range(len(amounts)))
 
     def stranger(self) -> str:
         """A fresh address that is not ours."""
@@ -174,11 +172,6 @@ def btc(bitcoin_chain: BitcoinChain) -> BitcoinChain:
         bitcoin_chain.mine()
     bitcoin_chain.mine()
     return bitcoin_chain
-
-
-@pytest.fixture
-def hand() -> HandSigner:
-    return HandSigner([])
 
 
 @pytest.fixture
