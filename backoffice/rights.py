@@ -62,6 +62,8 @@ KEEP: Final = frozenset(
         "internal_movement_order_movementdetail",
         "order_core_approval",
         "order_core_order",
+        "payment_provider_coin",
+        "payment_provider_coinaddress",
         "payment_provider_payin",
         "payment_provider_payout",
         "withdrawal_order_withdrawaldetail",

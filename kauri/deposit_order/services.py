@@ -28,6 +28,7 @@ from kauri.order_core.states import OrderStatus, OrderType
 from kauri.payment_provider import scanning
 from kauri.payment_provider.gateway import Event, GatewayError, IncomingTransfer, PayoutStatus
 from kauri.payment_provider.models import ChainBlock, Payin
+from kauri.payment_provider.selectors import confirmations_needed
 from kauri.wallet.models import DepositAddress, PaymentLink
 from kauri.wallet.services import link_by_reference
 
@@ -219,7 +220,9 @@ def _seen(provider: Provider, address: DepositAddress, transfer: IncomingTransfe
     order = _open_order(
         payin,
         address.user,
-        confirmations=address.network.confirmations,
+        confirmations=max(
+            transfer.final_after, confirmations_needed(provider, address.network, payin.amount)
+        ),
         callback_url=address.callback_url,
         external_id="",
         actor=provider_actor(provider),
