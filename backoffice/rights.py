@@ -66,6 +66,8 @@ KEEP: Final = frozenset(
         "order_core_screening",
         "order_core_screeningpolicy",
         "order_core_order",
+        "payment_provider_coin",
+        "payment_provider_coinaddress",
         "payment_provider_payin",
         "payment_provider_payout",
         "wallet_sweep",

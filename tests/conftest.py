@@ -14,7 +14,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-pytest_plugins = ["tests.signing", "tests.nodes", "tests.house"]
+pytest_plugins = ["tests.signing", "tests.nodes", "tests.bitcoin_node", "tests.house"]
 
 
 @pytest.fixture(autouse=True)

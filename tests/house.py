@@ -21,6 +21,7 @@ from kauri.common.actor import SYSTEM, Actor
 from kauri.core.models import Currency, Network, Provider
 from kauri.signer.server import Desk, describe
 from tests import signing
+from tests.bitcoin_node import BitcoinChain
 from tests.nodes import Chain
 
 PASSWORD = "a long enough passphrase"
@@ -195,3 +196,37 @@ def ether(house: None, eth: Chain, settings: Any, serve_signer: Callable[[Desk],
         provider=provider, currency=Currency.objects.get(code="ETH"), amount=Decimal(10), actor=SYSTEM
     )
     return Ether(provider, network, eth, public["hot_address"])
+
+
+@dataclass
+class Bitcoin:
+    """The BTC provider on the session's chain of the family, with coins in the books."""
+
+    provider: Provider
+    chain: BitcoinChain
+
+    def balance(self, address: str) -> Decimal:
+        return self.chain.received(address)
+
+
+@pytest.fixture
+def bitcoin(house: None, btc: BitcoinChain, settings: Any, serve_signer: Callable[[Desk], str]) -> Bitcoin:
+    """Three confirmations for any amount; nothing in the books yet, for coins come by deposits."""
+    network = Network.objects.get(code="bitcoin")
+    network.confirmations = 3
+    network.environment = Network.Environment.REGTEST
+    network.save()
+    provider = Provider.objects.get(code="btc-node")
+    own = {
+        **provider.settings,
+        "rpc_url": btc.url,
+        "replace_after_seconds": 86_400,
+        "max_head_age_seconds": 0,
+    }
+    own.pop("confirmations_by_amount")
+    provider.settings = btc.settings(**{**own, "chain": btc.parameters.name})
+    provider.is_enabled = True
+    provider.save()
+    desk = signing.desk(signing.bitcoin())
+    settings.KAURI = settings.KAURI.model_copy(update={"signer_socket": serve_signer(desk)})
+    return Bitcoin(provider, btc)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import simplejson
 
 from compose.local import anvil, places
 from kauri.common import evm
@@ -165,7 +166,10 @@ class Middleman:
         answers = [self._one(call) for call in calls]
         if methods & self.lost:
             return None
-        return json.dumps(answers if isinstance(request, list) else answers[0], default=str).encode()
+        # A Bitcoin node's amounts are numbers with a point, and stay so.
+        return simplejson.dumps(
+            answers if isinstance(request, list) else answers[0], use_decimal=True, default=str
+        ).encode()
 
     def _one(self, call: dict[str, Any]) -> dict[str, Any]:
         instead = self.replaced.get(call["method"])

@@ -35,6 +35,7 @@ from kauri.order_core.states import OrderStatus, OrderType
 from kauri.payment_provider import routing, scanning
 from kauri.payment_provider.gateway import Event, GatewayError, IncomingTransfer, PayoutStatus
 from kauri.payment_provider.models import ChainBlock, Payin
+from kauri.payment_provider.selectors import confirmations_needed
 from kauri.wallet.models import DepositAddress, PaymentLink
 from kauri.wallet.services import link_by_reference
 
@@ -251,7 +252,9 @@ def _seen(provider: Provider, address: DepositAddress, transfer: IncomingTransfe
             payin,
             address.user,
             wishes_of(address),
-            confirmations=address.network.confirmations,
+            confirmations=max(
+                transfer.final_after, confirmations_needed(provider, address.network, payin.amount)
+            ),
             actor=provider_actor(provider),
         )
     except Refused as exc:

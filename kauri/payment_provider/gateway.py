@@ -131,6 +131,11 @@ class Gateway(ABC):
         """Seconds after which unmined bytes are replaced."""
         return 600
 
+    @property
+    def batch_size(self) -> int:
+        """How many payouts one transaction may pay."""
+        return 1
+
     @abstractmethod
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do. No network."""
@@ -193,6 +198,14 @@ class Gateway(ABC):
     def block_at(self, height: int) -> Block | None:
         """The canonical block at ``height`` now; None above the head."""
         raise ConfigError(f"{self.code} does not scan")
+
+    def oldest_block(self) -> int:
+        """The lowest height whose block can still be read (a pruned node forgets old ones)."""
+        return 0
+
+    def unspent(self, coins: Sequence[Coin]) -> tuple[Coin, ...]:
+        """Those of ``coins`` that the chain holds, unspent and with this amount."""
+        raise ConfigError(f"{self.code} has no coins")
 
     def scan_incoming(self, after: Block | None, limit: int) -> ScanResult:
         """Blocks after ``after`` (exclusive; None: start at the head), at most ``limit`` of them.

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from kauri.common.locks import lock
 from kauri.core.models import Provider
-from kauri.payment_provider import routing
+from kauri.payment_provider import coins, routing
 from kauri.payment_provider.gateway import Block, Gateway, IncomingTransfer, ScanResult
 from kauri.payment_provider.models import ChainBlock
 
@@ -21,6 +21,10 @@ BATCH: Final = 100
 
 class ReorgTooDeep(Exception):
     """No stored block is on the node's chain any more."""
+
+
+class HistoryGone(ReorgTooDeep):
+    """The node has forgotten blocks that the scanner has still to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,16 @@ def advance(provider: Provider, apply: Callable[[Findings], None]) -> Findings |
         now = ChainBlock.objects.filter(provider=provider).first()
         if (now.hash if now else None) != (start.hash if start else None):
             return None
-        findings = _commit(provider, ancestor, start, result)
+        findings = _commit(provider, ancestor, start, result, has_coins=gateway.uses_coins)
         apply(findings)
     return findings
 
 
 def require_known_chain(provider: Provider, gateway: Gateway) -> None:
-    """Raise :class:`ReorgTooDeep` while no stored block is on the node's chain."""
-    _ancestor(provider, gateway, ChainBlock.objects.filter(provider=provider).first())
+    """Raise :class:`ReorgTooDeep` while no stored block is on the node's chain, or the next is pruned."""
+    ancestor = _ancestor(provider, gateway, ChainBlock.objects.filter(provider=provider).first())
+    if ancestor is not None and gateway.oldest_block() > ancestor.height + 1:
+        raise HistoryGone(f"{provider.code}: the node has pruned block {ancestor.height + 1}, which we need")
 
 
 def _ancestor(provider: Provider, gateway: Gateway, start: ChainBlock | None) -> Block | None:
@@ -71,7 +77,12 @@ def _ancestor(provider: Provider, gateway: Gateway, start: ChainBlock | None) ->
 
 
 def _commit(
-    provider: Provider, ancestor: Block | None, start: ChainBlock | None, result: ScanResult
+    provider: Provider,
+    ancestor: Block | None,
+    start: ChainBlock | None,
+    result: ScanResult,
+    *,
+    has_coins: bool,
 ) -> Findings:
     orphaned_above = None
     if ancestor is not None and start is not None and ancestor.height < start.height:
@@ -85,4 +96,5 @@ def _commit(
         ChainBlock.objects.filter(
             provider=provider, height__lt=result.blocks[-1].height - REORG_DEPTH
         ).delete()
-    return Findings(transfers=result.transfers, orphaned_above=orphaned_above, head=result.head)
+    transfers = coins.follow(provider, orphaned_above, result) if has_coins else result.transfers
+    return Findings(transfers=transfers, orphaned_above=orphaned_above, head=result.head)

@@ -6,7 +6,8 @@ happened. The rows are payouts and whatever else leaves an address of ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from kauri.common.errors import KauriError
 from kauri.common.locks import claim, lock
 from kauri.common.money import exact
 from kauri.core.models import Currency
-from kauri.payment_provider import routing
+from kauri.payment_provider import coins, routing
 from kauri.payment_provider.gateway import (
     Attempt,
     ConfigError,
@@ -32,7 +33,8 @@ from kauri.payment_provider.gateway import (
     Rejected,
     Retryable,
 )
-from kauri.payment_provider.models import NonceCounter, Outgoing
+from kauri.payment_provider.models import NonceCounter, Outgoing, Payout
+from kauri.payment_provider.selectors import confirmations_needed
 
 State = Outgoing.State
 LEASE: Final = timedelta(seconds=60)
@@ -79,14 +81,17 @@ def due_ids(model: type[Outgoing], limit: int = 100) -> list[int]:
     return list(waiting_longest.values_list("pk", flat=True)[:limit])
 
 
-def step(row: Outgoing) -> Outcome:
-    """Do the next thing for a claimed row; network here, and no transaction around it."""
+def step(row: Outgoing, beside: Sequence[Payout] = ()) -> Outcome:
+    """Do the next thing for a claimed row; network here, and no transaction around it.
+
+    ``beside``: new, claimed payouts that the row's transaction may pay too, where the chain has coins.
+    """
     if row.state in {State.NEW, State.PREPARED} and not row.provider.is_enabled:
         return waiting("the provider is switched off")
     try:
         gateway = routing.gateway_for(row.provider)
         if row.state == State.NEW:
-            _prepare(row, gateway)
+            _prepare(row, gateway, beside)
         if row.state == State.PREPARED:
             return _send(row, gateway)
         return _look_up(row, gateway)
@@ -132,29 +137,56 @@ def waiting(reason: str) -> Outcome:
     return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300])
 
 
-def _prepare(row: Outgoing, gateway: Gateway) -> None:
-    """Get the bytes that will be sent, and commit them with their nonce before anything is sent.
+def _prepare(row: Outgoing, gateway: Gateway, beside: Sequence[Payout]) -> None:
+    """Get the bytes that will be sent, and commit them with their nonce or coins before anything is sent.
 
-    The nonce is read first and used up only together with the stored bytes: bytes whose nonce
-    another sending took meanwhile are thrown away unsent, so no nonce is skipped or shared.
+    Nonce and coins are read first and used up only together with the stored bytes: bytes whose nonce or
+    coin another sending took meanwhile are thrown away unsent, so none is skipped or shared.
     """
     address = (row.source_address or gateway.hot_address()) if gateway.uses_nonce else ""
     nonce = _peek_nonce(gateway, address) if gateway.uses_nonce else None
-    prepared = gateway.prepare_payout(_request(row, nonce=nonce, source_address=address))
+    request = _request(row, gateway, nonce=nonce, source_address=address, beside=beside, more=True)
+    try:
+        prepared = gateway.prepare_payout(request)
+    except (Rejected, InsufficientFloat):
+        if not request.beside:
+            raise
+        # One of the others may be at fault: this one alone.
+        beside = ()
+        request = _request(row, gateway, more=True)
+        prepared = gateway.prepare_payout(request)
     with transaction.atomic():
-        current = _locked(row)
+        current, *others = _locked(row, *beside)
         if current.state != State.NEW:
             raise OutcomeUnknown("another worker has prepared this payout")
+        if any(other.state != State.NEW for other in others):
+            raise GatewayError("another worker has prepared a payout of this batch")
         if nonce is not None:
             counter = lock(NonceCounter.objects.filter(chain=gateway.chain, address=address)).get()
             if counter.next_nonce != nonce:
                 raise GatewayError("another payout took this nonce first")
             counter.next_nonce = nonce + 1
             counter.save(update_fields=["next_nonce"])
-        current.state = State.PREPARED
-        current.source_address = address
-        _store(current, prepared)
+        _take_coins(current, gateway, request, prepared)
+        for one in (current, *others):
+            one.state = State.PREPARED
+            one.source_address = address
+            _store(one, prepared)
+        _follow_lead(current, others)
     _copy(current, row)
+
+
+def _follow_lead(lead: Outgoing, others: Sequence[Outgoing]) -> None:
+    """Payouts of a batch share bytes and fate, and are looked at and settled each by its own row."""
+    Payout.objects.filter(pk__in=[other.pk for other in others]).update(
+        lead=lead.pk, lease_until=None, next_attempt_at=clock.now()
+    )
+
+
+def _take_coins(row: Outgoing, gateway: Gateway, request: PayoutRequest, prepared: PreparedPayout) -> None:
+    if gateway.uses_coins and isinstance(row, Payout):
+        usual = _network_confirmations(row)
+        coins.take(row.lead or row, prepared, gateway, usual, request.change_path)
 
 
 def _store(row: Outgoing, prepared: PreparedPayout) -> None:
@@ -171,9 +203,18 @@ def _copy(source: Outgoing, target: Outgoing) -> None:
         setattr(target, name, getattr(source, name))
 
 
-def _locked(row: Outgoing) -> Outgoing:
-    found: Outgoing = lock(type(row)._default_manager.filter(pk=row.pk)).get()
-    return found
+def _locked(row: Outgoing, *others: Outgoing) -> list[Outgoing]:
+    """The rows as they stand now, locked, the first one first."""
+    wanted = [row.pk, *(other.pk for other in others)]
+    found = {one.pk: one for one in lock(type(row)._default_manager.filter(pk__in=wanted))}
+    return [found[pk] for pk in wanted]
+
+
+def _others(row: Outgoing, gateway: Gateway) -> list[Payout]:
+    """The payouts that share the row's bytes."""
+    if not gateway.uses_coins or not isinstance(row, Payout):
+        return []
+    return [one for one in coins.members(row.lead or row) if one.pk != row.pk]
 
 
 def _send(row: Outgoing, gateway: Gateway) -> Outcome:
@@ -185,13 +226,15 @@ def _send(row: Outgoing, gateway: Gateway) -> Outcome:
         if not mine.update(state=State.UNKNOWN, last_error="sending"):
             return waiting("another worker has this payout")
     try:
-        state = gateway.send_payout(_request(row), _prepared(row))
+        state = gateway.send_payout(_request(row, gateway), _prepared(row))
     except (InsufficientFloat, ConfigError) as exc:
         return _not_sent(row, f"{type(exc).__name__}: {exc}")
     except (Rejected, OutcomeUnknown):
         raise
     except GatewayError as exc:
         return _not_sent(row, f"{type(exc).__name__}: {exc}")
+    if gateway.uses_coins and isinstance(row, Payout) and state.status is PayoutStatus.PENDING:
+        coins.sent(row)
     return Outcome(state.status, state)
 
 
@@ -203,7 +246,9 @@ def _not_sent(row: Outgoing, reason: str) -> Outcome:
 
 
 def _look_up(row: Outgoing, gateway: Gateway) -> Outcome:
-    state = gateway.fetch_payout(_request(row), _prepared(row))
+    state = gateway.fetch_payout(_request(row, gateway), _prepared(row))
+    if gateway.uses_coins and isinstance(row, Payout):
+        state = coins.own_share(row, state)
     if state.status in {PayoutStatus.PENDING, PayoutStatus.NOT_FOUND} and not state.confirmations:
         replacement = _replacement(row, gateway)
         if replacement is not None:
@@ -232,20 +277,25 @@ def _replacement(row: Outgoing, gateway: Gateway) -> Outcome | None:
         return None
     stuck = _prepared(row)
     prepare = gateway.prepare_cancel if cancels else gateway.prepare_replacement
+    request = _request(row, gateway, more=True)
     try:
-        prepared = prepare(_request(row), stuck)
+        prepared = prepare(request, stuck)
     except (Retryable, ConfigError, InsufficientFloat):
         # The old bytes go on; a dearer fee is tried again at the next look.
         return None
     with transaction.atomic():
-        current = _locked(row)
-        if current.payload != row.payload or current.state not in {State.SENT, State.UNKNOWN}:
+        current, *others = _locked(row, *_others(row, gateway))
+        if current.state not in {State.SENT, State.UNKNOWN} or any(
+            one.payload != row.payload or one.state not in Outgoing.OPEN_STATES for one in (current, *others)
+        ):
             raise Retryable("another worker has this payout")
-        current.earlier = [
-            *current.earlier,
-            {"reference": row.provider_reference, "payload": row.payload, "cancels": row.cancels},
-        ]
-        _store(current, prepared)
+        _take_coins(current, gateway, request, prepared)
+        for one in (current, *others):
+            one.earlier = [
+                *one.earlier,
+                {"reference": row.provider_reference, "payload": row.payload, "cancels": row.cancels},
+            ]
+            _store(one, prepared)
     _copy(current, row)
     return _send(row, gateway)
 
@@ -275,18 +325,34 @@ def _peek_nonce(gateway: Gateway, address: str) -> int:
     return counter.next_nonce
 
 
-def _request(row: Outgoing, *, nonce: int | None = None, source_address: str = "") -> PayoutRequest:
-    network = routing.network_of(row.provider)
-    return PayoutRequest(
+def _request(
+    row: Outgoing,
+    gateway: Gateway,
+    *,
+    nonce: int | None = None,
+    source_address: str = "",
+    beside: Sequence[Payout] = (),
+    more: bool = False,
+) -> PayoutRequest:
+    """``more``: with coins that are free now, beside those that the row holds."""
+    request = PayoutRequest(
         reference=str(row.public_id),
         currency=row.currency.code,
         amount=exact(row.amount, row.currency.scale),
         destination=row.destination,
         nonce=row.nonce if nonce is None else nonce,
         source_address=source_address or row.source_address,
-        min_confirmations=network.confirmations if network else 1,
+        min_confirmations=confirmations_needed(row.provider, routing.network_of(row.provider), row.amount),
         key=row.signing_key,
     )
+    if not gateway.uses_coins or not isinstance(row, Payout):
+        return request
+    return replace(request, **coins.parts(row, _network_confirmations(row), beside=beside, more=more))
+
+
+def _network_confirmations(row: Outgoing) -> int:
+    network = routing.network_of(row.provider)
+    return network.confirmations if network else 1
 
 
 def _prepared(row: Outgoing) -> PreparedPayout:

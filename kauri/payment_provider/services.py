@@ -4,6 +4,7 @@ leaves a row that says what may have happened."""
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +14,13 @@ from kauri.account.selectors import require_permission
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
-from kauri.common.locks import lock
+from kauri.common.locks import claim, lock
 from kauri.common.money import plain
 from kauri.core.audit import audit
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
-from kauri.payment_provider import routing, scanning, sending
-from kauri.payment_provider.gateway import GatewayError, PayoutState, PayoutStatus
+from kauri.payment_provider import coins, routing, scanning, sending
+from kauri.payment_provider.gateway import ConfigError, GatewayError, PayoutState, PayoutStatus
 from kauri.payment_provider.models import Payout, ProviderBalanceSnapshot
 from kauri.payment_provider.sending import Outcome as Outcome
 
@@ -42,9 +43,51 @@ def payout_claim(payout_id: int) -> Payout | None:
     return sending.claim_row(Payout, payout_id)
 
 
-def payout_step(payout: Payout) -> Outcome:
-    """Do the next thing for a claimed payout; network here, and no transaction around it."""
-    return sending.step(payout)
+def payout_companions(payout: Payout) -> list[Payout]:
+    """Take other new payouts that the claimed one's transaction can pay too, for :data:`sending.LEASE`.
+
+    None where the provider makes one transaction a payout. The caller keeps those it lets go.
+    """
+    if payout.state != Payout.State.NEW or not payout.provider.is_enabled:
+        return []
+    try:
+        room = routing.gateway_for(payout.provider).batch_size - 1
+    except ConfigError:
+        return []  # the payout's own step says so
+    if room < 1:
+        return []
+    with transaction.atomic():
+        now = clock.now()
+        rows: list[Payout] = claim(
+            Payout.objects.select_related("provider", "currency")
+            .filter(
+                provider=payout.provider,
+                currency=payout.currency,
+                state=Payout.State.NEW,
+                next_attempt_at__lte=now,
+            )
+            .exclude(lease_until__gt=now)
+            .order_by("pk"),
+            room,
+        )
+        for row in rows:
+            row.attempts += 1
+            row.lease_until = now + sending.LEASE
+            row.save(update_fields=["attempts", "lease_until"])
+        return rows
+
+
+def payout_step(payout: Payout, beside: Sequence[Payout] = ()) -> Outcome:
+    """Do the next thing for a claimed payout; network here, and no transaction around it.
+
+    ``beside``: claimed payouts that the same transaction may pay. Those it does not are let go.
+    """
+    try:
+        return sending.step(payout, beside)
+    finally:
+        Payout.objects.filter(pk__in=[one.pk for one in beside], state=Payout.State.NEW).update(
+            lease_until=None
+        )
 
 
 def payout_record(payout: Payout, outcome: Outcome) -> Payout:
@@ -117,6 +160,8 @@ def health_check(provider_id: int) -> None:
         balances = gateway.fetch_balances() if ok else ()
         if ok and gateway.scans:
             scanning.require_known_chain(provider, gateway)
+        if ok and gateway.uses_coins:
+            balances = (coins.proven(provider, gateway, gateway.capabilities()[0].currency),)
     except scanning.ReorgTooDeep as exc:
         ok, detail, balances = False, str(exc), ()
     except GatewayError as exc:

@@ -156,6 +156,7 @@ class PayoutRequest:
     coins: tuple[Coin, ...] = ()  # what may be spent, where the chain has coins
     change_path: str = ""
     beside: tuple[Output, ...] = ()  # paid by the same transaction
+    spent: tuple[Spend, ...] = ()  # where the caller's books saw coins of this payout used up
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from kauri.common import clock, ids
 from kauri.common.errors import KauriError
 from kauri.common.locks import advisory, claim, lock, try_advisory
 from kauri.core.models import Currency, Network, Provider
-from kauri.payment_provider import routing
+from kauri.payment_provider import coins, routing
 from kauri.payment_provider.gateway import ConfigError, GatewayError, PayinInstruction, PayinRequest
 from kauri.wallet.models import DepositAddress, PaymentLink
 
@@ -175,6 +175,8 @@ def _derive(provider: Provider, network: Network, currency: Currency, count: int
         derived = [(index, gateway.derive_address(index)) for index in range(first, first + count)]
     except ConfigError as exc:
         raise KauriError("provider_unavailable", str(exc)) from None
+    if gateway.uses_coins:
+        coins.remember(provider, derived)
     return DepositAddress.objects.bulk_create(
         DepositAddress(provider=provider, network=network, currency=currency, address=address, index=index)
         for index, address in derived

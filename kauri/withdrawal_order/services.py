@@ -235,9 +235,11 @@ def payout_advance(payout_id: int) -> None:
     payout = payouts.payout_claim(payout_id)
     if payout is None:
         return
-    outcome = (
-        payouts.held("the customer froze the account") if _is_held(payout) else payouts.payout_step(payout)
-    )
+    if _is_held(payout):
+        outcome = payouts.held("the customer froze the account")
+    else:
+        beside = [one for one in payouts.payout_companions(payout) if not _is_held(one)]
+        outcome = payouts.payout_step(payout, beside)
     payout_settle(payout, outcome, actor=_provider_actor(payout.provider))
 
 

@@ -2,7 +2,17 @@
 
 from kauri.payment_provider.models.balances import ProviderBalanceSnapshot
 from kauri.payment_provider.models.chain import ChainBlock
+from kauri.payment_provider.models.coins import Coin, CoinAddress
 from kauri.payment_provider.models.incoming import Payin
 from kauri.payment_provider.models.outgoing import NonceCounter, Outgoing, Payout
 
-__all__ = ["ChainBlock", "NonceCounter", "Outgoing", "Payin", "Payout", "ProviderBalanceSnapshot"]
+__all__ = [
+    "ChainBlock",
+    "Coin",
+    "CoinAddress",
+    "NonceCounter",
+    "Outgoing",
+    "Payin",
+    "Payout",
+    "ProviderBalanceSnapshot",
+]

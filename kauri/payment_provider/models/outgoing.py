@@ -77,6 +77,10 @@ class Payout(Outgoing):
     """One sending of an order's money."""
 
     order_id = models.UUIDField(_("order"), db_index=True)
+    #: The payout whose transaction pays this one too; the first of a batch has none.
+    lead = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="companions", verbose_name=_("paid together with")
+    )
 
     class Meta(Outgoing.Meta):
         verbose_name = _("payout")
@@ -95,6 +99,9 @@ class Payout(Outgoing):
                 condition=models.Q(state__in=["new", "failed"])
                 | (~models.Q(payload="") & ~models.Q(provider_reference="")),
                 name="payout_stored_before_sent",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="new") | models.Q(lead__isnull=True), name="payout_batch_is_stored"
             ),
         )
         indexes = (

@@ -17,9 +17,11 @@ from kauri.payment_provider.gateway import (
     RawCallback,
     build,
 )
+from kauri.payment_provider.gateways.btc_chains import CHAINS
 from kauri.payment_provider.gateways.sandbox import sign_callback
+from tests.bitcoin_node import BitcoinChain
 from tests.nodes import CHAIN_ID, HOT_ADDRESS, Chain, Middleman, free_port
-from tests.signing import direct, ethereum
+from tests.signing import bitcoin, direct, ethereum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class Case:
     #: A signed callback with this status word; None: the provider sends none.
     callback: Callable[[str], RawCallback] | None = None
     callback_statuses: tuple[str, ...] = field(default=())
+    #: What makes a second payout another one: its own nonce, its own coins.
+    apart: Mapping[str, Any] = field(default_factory=dict)
 
     def gateway(self) -> Gateway:
         return build(self.config.code, self.config)
@@ -109,6 +113,50 @@ def _evm(
         lose_answer=lose_answer,
         unreachable=replace(config, credentials={**credentials, "rpc_url": nobody}),
         strange_state=strange_state,
+        apart={"nonce": 1},
+    )
+
+
+def btc_node(btc: BitcoinChain, middleman: Middleman) -> Case:
+    url_secret = "r9c-passw0rd"
+    url = middleman.url.replace("http://", f"http://kauri:{url_secret}@")
+    config = GatewayConfig(
+        code="btc_node",
+        settings=btc.settings(rpc_timeout_seconds=5),
+        credentials={"rpc_url": url},
+        signer=direct(bitcoin(btc.parameters.coin_type)),
+    )
+    coins = btc.fund(build(config.code, config), "0.5", "0.6", "0.7")
+    address = btc.stranger()
+    request = PayoutRequest(
+        "ref-1", "BTC", Decimal("0.12345678"), address, coins=coins[:1], change_path="1/0"
+    )
+
+    def lose_answer() -> tuple[Gateway, PayoutRequest]:
+        middleman.lost.add("sendrawtransaction")
+        return build(config.code, config), replace(request, coins=coins[2:])
+
+    def strange_state() -> PayoutState:
+        gateway = build(config.code, config)
+        prepared = gateway.prepare_payout(request)
+        middleman.replace("gettxout", result=None)
+        return gateway.fetch_payout(request, prepared)
+
+    other = next(chain for chain in CHAINS.values() if chain.hrp != btc.parameters.hrp)
+    key = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+    nobody = f"http://kauri:{url_secret}@127.0.0.1:{free_port()}/"
+    return Case(
+        config=config,
+        payout=request,
+        too_exact=Decimal("0.123456789"),
+        on_the_wire=(12_345_678).to_bytes(8, "little").hex(),
+        good_destinations={address: address, address.upper(): address},
+        bad_destinations=("", address[:-1], address.title(), other.address_of_key(key)),
+        secrets=(url_secret,),
+        lose_answer=lose_answer,
+        unreachable=replace(config, credentials={"rpc_url": nobody}),
+        strange_state=strange_state,
+        apart={"coins": coins[1:2]},
     )
 
 
@@ -153,8 +201,12 @@ def sandbox(_eth: Chain, _middleman: Middleman) -> Case:
     )
 
 
-CASES: dict[str, Callable[[Chain, Middleman], Case]] = {
+#: How a case is made, and the fixtures it is made of.
+CASES: dict[str, Callable[[Any, Middleman], Case]] = {
+    "btc_node": btc_node,
     "evm_erc20": evm_erc20,
     "evm_eth": evm_eth,
     "sandbox": sandbox,
 }
+#: Where a case's chain and the proxy before it come from, if not from anvil.
+FIXTURES = {"btc_node": ("btc", "btc_middleman")}
