@@ -35,6 +35,7 @@ from kauri.order_core.models import Order
 from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payout
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
+from kauri.wallet.models import ReconciliationBreak
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
 
@@ -148,6 +149,13 @@ def _plain_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
             "pause_circle",
             list_url(DepositDetail, queue="held"),
             _("Analysis holds nothing."),
+        ),
+        (
+            "breaks",
+            _("Reconciliation breaks"),
+            "compare_arrows",
+            list_url(ReconciliationBreak, state__exact="open"),
+            _("Chains, rows and books agree."),
         ),
         (
             "callbacks",

@@ -25,7 +25,7 @@ from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payin, Payout
-from kauri.wallet.models import DepositAddress
+from kauri.wallet.models import DepositAddress, ReconciliationBreak
 
 _FOUND_AT_MOST = 5
 
@@ -85,6 +85,11 @@ WORK: tuple[Work, ...] = (
         lambda: Payin.objects.filter(state__in=[Payin.State.UNMATCHED, Payin.State.ALARM]),
     ),
     Work("holds", "deposit_order.view_depositdetail", holds.queue),
+    Work(
+        "breaks",
+        "wallet.view_reconciliationbreak",
+        lambda: ReconciliationBreak.objects.filter(state=ReconciliationBreak.State.OPEN),
+    ),
     Work(
         "callbacks",
         "callbacks.view_inboundcallback",
@@ -190,6 +195,14 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Deposit addresses"), "qr_code_2", "wallet.depositaddress"),
             Screen(_("Payment links"), "link", "wallet.paymentlink"),
             Screen(_("Sweeps"), "cyclone", "wallet.sweep"),
+            Screen(_("Reconciliation"), "rule_settings", "wallet.reconciliation"),
+            Screen(
+                _("Reconciliation breaks"),
+                "compare_arrows",
+                "wallet.reconciliationbreak",
+                query="?state__exact=open",
+                work="breaks",
+            ),
         ),
     ),
     (

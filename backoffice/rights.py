@@ -45,6 +45,7 @@ APPEND: Final = frozenset(
         "order_core_ordernote",
         "order_core_screeningdecision",
         "order_core_transition",
+        "wallet_reconciliation",
     }
 )
 #: Written and changed, never deleted.
@@ -70,6 +71,7 @@ KEEP: Final = frozenset(
         "payment_provider_coinaddress",
         "payment_provider_payin",
         "payment_provider_payout",
+        "wallet_reconciliationbreak",
         "wallet_sweep",
         "withdrawal_order_withdrawaldetail",
     }

@@ -33,6 +33,10 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
     ),
     "chain.reorg_too_deep": lambda p, _: f"🚨 Reorganisation deeper than we remember: {p['detail']}",
     "provider.health": lambda p, _: f"🩺 {p['provider']} is {p['health']}: {p['detail']}",
+    "reconciliation.break": lambda p, url: (
+        f"⚖️ Chain and books disagree: {p['amount']} {p['currency']} ({p['kind']}) at {p['provider']}\n"
+        f"{p['subject']}\n{url}/wallet/reconciliationbreak/{p['break_id']}/change/"
+    ),
     "sweep.unknown": lambda p, _: (
         f"❓ Outcome unknown of moving our own {p['amount']} {p['currency']} ({p['purpose']}) through {p['provider']}\n"
         f"{p['reason']}"

@@ -235,6 +235,12 @@ def proven(provider: Provider, gateway: Gateway, currency: str) -> ProviderBalan
     return ProviderBalance(currency, total)
 
 
+def unspent_total(provider: Provider) -> Decimal:
+    """The sum of the coins that our rows call unspent."""
+    rows = Coin.objects.filter(provider=provider, spent_by="", block_height__isnull=False)
+    return sum(rows.values_list("amount", flat=True), Decimal(0))
+
+
 def wire(coin: Coin) -> WireCoin:
     """A row as the port's value."""
     return WireCoin(coin.transaction, coin.ordinal, coin.amount, coin.place.address, coin.place.path)

@@ -132,6 +132,11 @@ def record(row: Outgoing, outcome: Outcome) -> bool:
     return became_unknown
 
 
+def ask(row: Outgoing, gateway: Gateway) -> PayoutState:
+    """What the provider says of a row now; nothing is written."""
+    return gateway.fetch_payout(_request(row, gateway), _prepared(row))
+
+
 def waiting(reason: str) -> Outcome:
     """Nothing new is known; the row says why and is tried again."""
     return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300])

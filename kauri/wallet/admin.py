@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from kauri.common.admin import (
     EMPTY,
     ReadOnlyAdmin,
+    actor_of,
+    attempt,
+    back_to,
     copyable,
     label_column,
     money,
     money_column,
     page_link,
+    page_url,
     raw_column,
     short,
     when_column,
 )
 from kauri.core.admin import PeriodFilter
-from kauri.wallet.models import DepositAddress, PaymentLink, Sweep
+from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
+from kauri.wallet.reconciling import break_explain
 
 STATE_TONES: Final[dict[str, str]] = {
     "new": "info",
@@ -158,6 +166,124 @@ class SweepAdmin(ReadOnlyAdmin):
     @display(description=_("cost"))
     def cost_shown(self, obj: Sweep) -> SafeString:
         return EMPTY if obj.cost is None or obj.cost_currency is None else money(obj.cost, obj.cost_currency)
+
+
+@admin.register(Reconciliation)
+class ReconciliationAdmin(ReadOnlyAdmin):
+    list_display = (
+        "when",
+        "provider",
+        "state_label",
+        "chain_shown",
+        "books_shown",
+        "way_shown",
+        "difference_shown",
+    )
+    list_select_related = ("provider", "currency")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("provider", RelatedDropdownFilter),
+        ("currency", RelatedDropdownFilter),
+        ("at", PeriodFilter),
+    )
+    public_lookup = "pk"
+    fields = (
+        "when",
+        "provider",
+        "state_label",
+        "chain_shown",
+        "books_shown",
+        "way_shown",
+        "difference_shown",
+    )
+    when = when_column("at", _("when"))
+    state_label = label_column("state", _("state"), {"equal": "good", "different": "bad", "moving": "info"})
+    chain_shown = money_column("on_chain", "currency", _("on the chain"))
+    books_shown = money_column("in_books", "currency", _("in the books"))
+    way_shown = money_column("on_its_way", "currency", _("seen on the chain, not booked yet"))
+    difference_shown = money_column("difference", "currency", _("difference"), sign=True)
+
+
+class ExplainForm(BaseDialogForm):
+    explanation = forms.CharField(
+        label=_("What was it?"), max_length=1000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
+
+
+@admin.register(ReconciliationBreak)
+class ReconciliationBreakAdmin(ReadOnlyAdmin):
+    list_display = (
+        "first_seen",
+        "difference_shown",
+        "kind_label",
+        "state_label",
+        "provider",
+        "subject_short",
+    )
+    list_display_links = ("first_seen", "difference_shown")
+    list_select_related = ("provider", "currency")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("provider", RelatedDropdownFilter),
+    )
+    exact_search: ClassVar[dict[str, str]] = {"subject": "text"}
+    search_help_text = _("A transaction hash or an address, exactly")
+    public_lookup = "pk"
+    fields = (
+        "difference_shown",
+        "kind_label",
+        "state_label",
+        "provider",
+        "subject_full",
+        "first_seen",
+        "last_seen",
+        "explained_by",
+        "explanation",
+        "closed",
+    )
+    actions_detail = ("explain",)
+    difference_shown = money_column("amount", "currency", _("difference"), sign=True)
+    kind_label = label_column(
+        "kind", _("what"), {"chain_less": "bad", "payin_gone": "bad", "payout_gone": "bad", "total": "bad"}
+    )
+    state_label = label_column("state", _("state"), {"open": "bad", "suspected": "warn", "explained": "good"})
+    first_seen = when_column("first_seen_at", _("first seen"))
+    last_seen = when_column("last_seen_at", _("last seen"))
+    closed = when_column("closed_at", _("closed"))
+
+    @display(description=_("address or transaction"))
+    def subject_short(self, obj: ReconciliationBreak) -> SafeString:
+        return copyable(obj.subject, short(obj.subject)) if obj.subject else EMPTY
+
+    @display(description=_("address or transaction"))
+    def subject_full(self, obj: ReconciliationBreak) -> SafeString:
+        return copyable(obj.subject) if obj.subject else EMPTY
+
+    def has_explain_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("wallet.explain_reconciliationbreak")
+
+    @action(
+        description=_("Explain"),
+        icon="task_alt",
+        permissions=["explain"],
+        dialog={
+            "title": _("Explain the difference"),
+            "description": _("It leaves the inbox. Nothing is booked: propose an adjustment for that."),
+            "form_class": ExplainForm,
+            "form_submit_text": _("Explain"),
+        },
+    )
+    def explain(self, request: HttpRequest, form: ExplainForm, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        attempt(
+            request,
+            lambda: break_explain(
+                break_id=row.pk, actor=actor_of(request), explanation=form.cleaned_data["explanation"]
+            ),
+            _("The break is explained."),
+        )
+        return back_to(request, page_url(row))
 
 
 @admin.register(PaymentLink)

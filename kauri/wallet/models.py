@@ -108,6 +108,88 @@ class Sweep(Outgoing):
         return f"{wallet}/{self.address.index}"
 
 
+class Reconciliation(models.Model):
+    """One comparison of a provider's chain with the books, in one currency, at one moment."""
+
+    class State(models.TextChoices):
+        EQUAL = "equal", _("Agrees")
+        DIFFERENT = "different", _("Differs")
+        MOVING = "moving", _("Money is on its way: not compared")
+
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
+    at = models.DateTimeField(_("when"), default=clock.now)
+    on_chain = MoneyField(_("on the chain"))
+    in_books = MoneyField(_("in the books"))
+    on_its_way = MoneyField(_("seen on the chain, not booked yet"))
+    difference = MoneyField(_("difference"))
+    state = models.CharField(_("state"), max_length=10, choices=State.choices)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("reconciliation")
+        verbose_name_plural = _("reconciliations")
+        indexes = (models.Index(fields=("provider", "currency", "-at"), name="reconciliation_latest"),)
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.currency}"
+
+
+class ReconciliationBreak(models.Model):
+    """Money that chain, rows and books do not agree about: an inbox row that a person explains.
+
+    Seen once it is a suspicion (a block may have come between two questions); seen twice it is told.
+    """
+
+    class Kind(models.TextChoices):
+        CHAIN_MORE = "chain_more", _("The chain has money that our rows don't know")
+        CHAIN_LESS = "chain_less", _("Money has left an address without us")
+        TOTAL = "total", _("The books' float is not what the chain holds")
+        PAYIN_GONE = "payin_gone", _("A credited deposit is not on the chain")
+        PAYOUT_GONE = "payout_gone", _("A confirmed payout is not on the chain")
+
+    class State(models.TextChoices):
+        SUSPECTED = "suspected", _("Seen once")
+        OPEN = "open", _("Waits for a person")
+        GONE = "gone", _("No longer there")
+        EXPLAINED = "explained", _("Explained")
+
+    OPEN_STATES = (State.SUSPECTED, State.OPEN)
+
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
+    kind = models.CharField(_("what"), max_length=12, choices=Kind.choices)
+    subject = models.CharField(_("address or transaction"), max_length=128, blank=True, default="")
+    amount = MoneyField(_("difference"))
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.SUSPECTED)
+    first_seen_at = models.DateTimeField(_("first seen"), default=clock.now)
+    last_seen_at = models.DateTimeField(_("last seen"), default=clock.now)
+    explained_by = models.CharField(_("explained by"), max_length=254, blank=True, default="")
+    explanation = models.TextField(_("explanation"), blank=True, default="")
+    closed_at = models.DateTimeField(_("closed"), null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("reconciliation break")
+        verbose_name_plural = _("reconciliation breaks")
+        permissions = (("explain_reconciliationbreak", "Can explain reconciliation breaks"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("provider", "currency", "kind", "subject"),
+                condition=models.Q(state__in=["suspected", "open"]),
+                name="break_once",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="explained")
+                | (~models.Q(explanation="") & ~models.Q(explained_by="")),
+                name="break_explained_by_somebody",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.subject[:14]}"
+
+
 class PaymentLink(models.Model):
     """A payment page at a gateway. ``public_id`` is the reference that its callback names."""
 

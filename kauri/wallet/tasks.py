@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kauri.payment_provider import routing, sending
-from kauri.wallet import services, sweeping
+from kauri.wallet import reconciling, services, sweeping
 from kauri.wallet.models import Sweep
 
 
@@ -11,6 +11,12 @@ def pool_fill() -> None:
     """Make spare addresses ahead for every scanning provider."""
     for provider in routing.scanning_providers():
         services.pool_fill(provider.pk)
+
+
+def reconcile() -> None:
+    """Compare every chain with rows and books."""
+    for provider in routing.scanning_providers():
+        reconciling.reconcile(provider.pk)
 
 
 def sweeps_run() -> None:
