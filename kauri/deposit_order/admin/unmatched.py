@@ -154,8 +154,8 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
             earlier = (
                 Order.objects.filter(deposit__payin__sender=obj.sender)
                 .select_related("owner")
-                .order_by("owner", "-id")
-                .distinct("owner")[:_ROWS]
+                .order_by("owner_id", "-id")
+                .distinct("owner_id")[:_ROWS]
             )
             people += [(order.owner, _("paid from this sender before")) for order in earlier]
         return table(
