@@ -138,11 +138,6 @@ def act_withdraw(*, act_id: uuid.UUID, actor: Actor) -> UnmatchedAct:
     return act
 
 
-def waiting_act(payin: Payin) -> UnmatchedAct | None:
-    """The act on this money that waits for a decision."""
-    return UnmatchedAct.objects.filter(payin=payin, state=UnmatchedAct.State.PENDING).first()
-
-
 def _credit(act: UnmatchedAct, payin: Payin, actor: Actor) -> None:
     """A real deposit, from suspense; where a rule asks for analysis it is analysed first, as any other."""
     assert act.customer is not None

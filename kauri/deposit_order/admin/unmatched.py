@@ -91,14 +91,14 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
                     "fault_label",
                     "fault_detail",
                     "provider",
-                    "transaction_full",
+                    "transaction",
                     "seen",
                     "booked",
                     "cost_shown",
                 )
             },
         ),
-        (_("Where it came from and to"), {"fields": ("sender_full", "address_full", "place", "candidates")}),
+        (_("Where it came from and to"), {"fields": ("sender", "address", "place", "candidates")}),
         (_("Decision"), {"fields": ("proposed", "acts_shown")}),
         (_("Analysis"), {"fields": ("analysis",)}),
         (_("Ledger"), {"fields": ("transfers",)}),
@@ -123,20 +123,8 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
 
     @display(description=_("proposed"))
     def waits(self, obj: Payin) -> SafeString:
-        act = next((row for row in obj.acts.all() if row.state == UnmatchedAct.State.PENDING), None)
+        act = _waiting(obj)
         return EMPTY if act is None else badge(act.get_kind_display(), "warn")
-
-    @display(description=_("transaction"))
-    def transaction_full(self, obj: Payin) -> SafeString:
-        return copyable(obj.transaction)
-
-    @display(description=_("sender"))
-    def sender_full(self, obj: Payin) -> SafeString:
-        return copyable(obj.sender)
-
-    @display(description=_("address"))
-    def address_full(self, obj: Payin) -> SafeString:
-        return copyable(obj.address)
 
     @display(description=_("address or link of ours"))
     def place(self, obj: Payin) -> SafeString:
@@ -154,8 +142,8 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
             earlier = (
                 Order.objects.filter(deposit__payin__sender=obj.sender)
                 .select_related("owner")
-                .order_by("owner", "-id")
-                .distinct("owner")[:_ROWS]
+                .order_by("owner_id", "-id")
+                .distinct("owner_id")[:_ROWS]
             )
             people += [(order.owner, _("paid from this sender before")) for order in earlier]
         return table(
@@ -166,7 +154,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
 
     @display(description=_("what is proposed"))
     def proposed(self, obj: Payin) -> SafeString:
-        act = unmatched.waiting_act(obj)
+        act = _waiting(obj)
         if act is None:
             return EMPTY
         return changes({"state": obj.state}, _effect(act))
@@ -221,7 +209,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
     def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         row = self._row(request, object_id)
         free = row is not None and row.state == Payin.State.UNMATCHED and row.booked_at is not None
-        return free and unmatched.waiting_act(row) is None and request.user.has_perm(unmatched.PROPOSE)
+        return free and _waiting(row) is None and request.user.has_perm(unmatched.PROPOSE)
 
     def has_return_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         row = self._row(request, object_id)
@@ -229,13 +217,13 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
         return (
             free
             and row.booked_at is not None
-            and unmatched.waiting_act(row) is None
+            and _waiting(row) is None
             and request.user.has_perm(unmatched.PROPOSE)
         )
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         row = self._row(request, object_id)
-        act = None if row is None else unmatched.waiting_act(row)
+        act = None if row is None else _waiting(row)
         return (
             act is not None
             and act.proposed_by_id != request.user.pk
@@ -244,11 +232,15 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
 
     def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         row = self._row(request, object_id)
-        act = None if row is None else unmatched.waiting_act(row)
+        act = None if row is None else _waiting(row)
         return act is not None and act.proposed_by_id == request.user.pk
 
     def _row(self, request: HttpRequest, object_id: Any) -> Any:
-        return None if object_id is None else self.get_object(request, str(object_id))
+        """The row that this request's buttons are about, read once."""
+        known = request.__dict__.setdefault("_kauri_money", {})
+        if object_id is not None and object_id not in known:
+            known[object_id] = self.get_object(request, str(object_id))
+        return known.get(object_id)
 
     @action(
         description=_("Credit to a customer"),
@@ -369,7 +361,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, service: Callable[..., Any], done: object, **given: str
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        act = unmatched.waiting_act(row)
+        act = _waiting(row)
         if act is not None:
             attempt(request, lambda: service(act_id=act.public_id, actor=actor_of(request), **given), done)
         return back_to(request, page_url(row))
@@ -387,6 +379,11 @@ def _place(payin: Payin) -> DepositAddress | PaymentLink | None:
         return rows.filter(public_id=payin.reference).first()
     except (ValueError, forms.ValidationError):
         return None
+
+
+def _waiting(payin: Any) -> UnmatchedAct | None:
+    """The act that waits for a decision, of those read with the row."""
+    return next((act for act in payin.acts.all() if act.state == UnmatchedAct.State.PENDING), None)
 
 
 def _effect(act: UnmatchedAct) -> dict[str, Any]:
