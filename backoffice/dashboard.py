@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Count, Q
-from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from backoffice.business import business
 from backoffice.navigation import waiting
 from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
 from kauri.account.cases import queue as verification
-from kauri.account.models import User, VerificationCase
+from kauri.account.models import VerificationCase
 from kauri.balance.chart import AccountKind
 from kauri.balance.models import Adjustment, LedgerAccount, SelfCheck
 from kauri.balance.selectors import coverage
@@ -31,15 +30,12 @@ from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
-from kauri.order_core.models import Order
-from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payout
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
 from kauri.wallet.models import ReconciliationBreak
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
 
-DAYS: Final = 14
 #: A schedule is late after this many of its periods (and never before a minute).
 _LATE_PERIODS: Final = 3
 _CUSTOMER_KINDS = f"{int(AccountKind.CUSTOMER_AVAILABLE)},{int(AccountKind.CUSTOMER_HELD)}"
@@ -341,66 +337,3 @@ def _queues() -> list[Line]:
         )
         for title, found in ((_("Events"), events), (_("Messages"), messages))
     ]
-
-
-def business(request: HttpRequest) -> dict[str, Any]:
-    """Orders by day for the chart, and registrations; a number says how to see its rows."""
-    today = clock.now().date()
-    first = today - timedelta(days=DAYS - 1)
-    shown: dict[str, Any] = {"chart": "", "sums": [], "days": DAYS}
-    if request.user.has_perm("order_core.view_order"):
-        counts = _orders_by_day(first)
-        days = [first + timedelta(days=number) for number in range(DAYS)]
-        shown["chart"] = _chart(days, counts)
-        for kind, title in ((OrderType.DEPOSIT, _("Deposits")), (OrderType.WITHDRAWAL, _("Withdrawals"))):
-            count = sum(counts.get((day, kind), 0) for day in days)
-            url = list_url(Order, type__exact=kind.value, **_since("created_at", first))
-            shown["sums"].append((title, count, url))
-    if request.user.has_perm("account.view_user"):
-        since = datetime.combine(first, time.min, tzinfo=UTC)
-        count = User.objects.filter(is_staff=False, created_at__gte=since).count()
-        shown["sums"].append((_("Registrations"), count, list_url(User, **_since("created_at", first))))
-    return shown
-
-
-def _orders_by_day(first: date) -> dict[tuple[date, str], int]:
-    rows = (
-        Order.objects.filter(
-            type__in=[OrderType.DEPOSIT, OrderType.WITHDRAWAL],
-            created_at__gte=datetime.combine(first, time.min, tzinfo=UTC),
-        )
-        .annotate(day=TruncDate("created_at", tzinfo=UTC))
-        .order_by()
-        .values("day", "type")
-        .annotate(count=Count("id"))
-    )
-    return {(row["day"], row["type"]): row["count"] for row in rows}
-
-
-def _chart(days: list[date], counts: dict[tuple[date, str], int]) -> str:
-    lines = (
-        (_("Deposits"), OrderType.DEPOSIT, "var(--color-primary-600)"),
-        (_("Withdrawals"), OrderType.WITHDRAWAL, "var(--color-base-400)"),
-    )
-    return json.dumps(
-        {
-            "labels": [f"{day:%d.%m}" for day in days],
-            "datasets": [
-                {
-                    "label": str(title),
-                    "data": [counts.get((day, kind), 0) for day in days],
-                    "backgroundColor": colour,
-                    "borderRadius": 4,
-                    # Beside each other: the theme's default draws one over the other.
-                    "grouped": True,
-                    "maxBarThickness": 12,
-                }
-                for title, kind, colour in lines
-            ],
-        }
-    )
-
-
-def _since(field: str, first: date) -> dict[str, str]:
-    """The list's own date filter, set to everything since the first day shown."""
-    return {f"{field}_from_0": first.isoformat(), f"{field}_from_1": "00:00:00"}

@@ -202,9 +202,9 @@ def running_anvil(log: Path) -> Iterator[str]:
         node.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """This session's node."""
+    """This file's node: after hundreds of reverted chains it no longer has all of its states."""
     with running_anvil(tmp_path_factory.mktemp("anvil") / "anvil.log") as url:
         yield url
 

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from kauri.account.models import User
 from kauri.common import clock
-from kauri.common.actor import Actor, ActorKind
+from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.money import CONTEXT, ZERO, plain, round_fee
@@ -52,11 +52,6 @@ class Wishes:
     convert_to: Currency | None = None
     #: Agreed when the link was made; None: as the policy says when the money comes.
     fee: Decimal | None = None
-
-
-def provider_actor(provider: Provider) -> Actor:
-    """The provider as the author of what its node or callback tells."""
-    return Actor(kind=ActorKind.PROVIDER, id=str(provider.pk), label=provider.code)
 
 
 def wishes_of(place: DepositAddress | PaymentLink) -> Wishes:

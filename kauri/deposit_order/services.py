@@ -23,7 +23,6 @@ from kauri.deposit_order.crediting import (
     book_unmatched,
     open_order,
     orders,
-    provider_actor,
     provider_cost,
     settle,
     unmatched,
@@ -78,7 +77,7 @@ def deposit_event(event: Event, provider: Provider) -> Effect:
         raise KauriError("conflict", f"unknown currency {event.currency}")
     if event.amount <= 0:
         return Effect(EffectKind.NOTHING, "a payin of nothing")
-    actor = provider_actor(provider)
+    actor = routing.provider_actor(provider)
     with transaction.atomic():
         link = _locked_link(event.reference, provider)
         amount = exact(event.amount, currency.scale)
@@ -124,7 +123,11 @@ def _receive(payin: Payin, link: PaymentLink | None) -> None:
     if fault is None and link is not None:
         try:
             open_order(
-                payin, link.user, wishes_of(link), confirmations=0, actor=provider_actor(payin.provider)
+                payin,
+                link.user,
+                wishes_of(link),
+                confirmations=0,
+                actor=routing.provider_actor(payin.provider),
             )
         except Refused as exc:
             fault, detail = exc.fault, exc.detail
@@ -180,7 +183,7 @@ def deposits_expire() -> int:
             payin = lock(Payin.objects.filter(deposit=pk)).get()
             if order.status != OrderStatus.WAITING_FOR_CONFIRMATION or payin.state != Payin.State.ORPHANED:
                 continue  # it moved, or came back to the chain, meanwhile
-            actor = provider_actor(order.deposit.payin.provider)
+            actor = routing.provider_actor(order.deposit.payin.provider)
             machine.transition(
                 order, OrderStatus.EXPIRED, actor=actor, body=deposit_object, reason="the chain dropped it"
             )
@@ -255,7 +258,7 @@ def _seen(provider: Provider, address: DepositAddress, transfer: IncomingTransfe
             confirmations=max(
                 transfer.final_after, confirmations_needed(provider, address.network, payin.amount)
             ),
-            actor=provider_actor(provider),
+            actor=routing.provider_actor(provider),
         )
     except Refused as exc:
         unmatched(payin, exc.fault, exc.detail)
@@ -300,7 +303,7 @@ def _credit_confirmed(provider: Provider) -> int:
     cursor = ChainBlock.objects.filter(provider=provider).first()
     if cursor is None:
         return 0
-    actor = provider_actor(provider)
+    actor = routing.provider_actor(provider)
     network = routing.network_of(provider)
     needed_by_all = network.confirmations if network else 1
     lost = Payin.objects.filter(

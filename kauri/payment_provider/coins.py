@@ -52,11 +52,6 @@ def remember(provider: Provider, addresses: Iterable[tuple[int, str]]) -> None:
     )
 
 
-def top_up_address(provider: Provider, gateway: Gateway) -> str:
-    """An address for money of our own: what comes there is a coin of ours and nobody's deposit."""
-    return _change_address(provider, gateway, _next_change(provider)).address
-
-
 # -- the chain --------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from kauri.common.actor import Actor, ActorKind
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency, Network, Provider
 from kauri.core.selectors import switch_is_on
@@ -24,6 +25,11 @@ def gateway_for(provider: Provider) -> Gateway:
         signer=SocketSigner(path) if path else None,
     )
     return build(provider.adapter, config)
+
+
+def provider_actor(provider: Provider) -> Actor:
+    """The provider as the author of what its node or callback tells."""
+    return Actor(kind=ActorKind.PROVIDER, id=str(provider.pk), label=provider.code)
 
 
 def scanning_providers() -> list[Provider]:

@@ -17,7 +17,6 @@ from django.db import transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from kauri.common import clock
-from kauri.common.actor import Actor, ActorKind
 from kauri.common.locks import lock, try_advisory
 from kauri.common.money import exact, plain
 from kauri.core.models import Currency, Provider
@@ -72,7 +71,7 @@ def sweep_advance(sweep_id: int) -> None:
             _tell_unknown(current, outcome.reason)
         current.save()
         if current.state in {Sweep.State.CONFIRMED, Sweep.State.FAILED}:
-            postings.network_cost(current, actor=_actor(current.provider))
+            postings.network_cost(current, actor=routing.provider_actor(current.provider))
         if current.state == Sweep.State.CONFIRMED and current.address is not None:
             _arrived(current, current.address)
 
@@ -230,10 +229,6 @@ def _tell_unknown(row: Sweep, reason: str) -> None:
             "reason": reason,
         },
     )
-
-
-def _actor(provider: Provider) -> Actor:
-    return Actor(kind=ActorKind.PROVIDER, id=str(provider.pk), label=provider.code)
 
 
 def _subject(provider: Provider) -> uuid.UUID:

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from kauri.account.models import User
 from kauri.account.selectors import require_permission
-from kauri.common.actor import Actor, ActorKind
+from kauri.common.actor import Actor
 from kauri.common.effects import Effect, EffectKind
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
@@ -240,7 +240,7 @@ def payout_advance(payout_id: int) -> None:
     else:
         beside = [one for one in payouts.payout_companions(payout) if not _is_held(one)]
         outcome = payouts.payout_step(payout, beside)
-    payout_settle(payout, outcome, actor=_provider_actor(payout.provider))
+    payout_settle(payout, outcome, actor=routing.provider_actor(payout.provider))
 
 
 def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor) -> None:
@@ -284,7 +284,7 @@ def payout_event(event: Event, provider: Provider) -> Effect:
     if payout.state == Payout.State.NEW:
         raise KauriError("conflict", "this payout was not sent yet")
     answer = {"callback": event.status.value, "provider_reference": event.provider_reference}
-    payout_settle(payout, payouts.told(event.status, answer), actor=_provider_actor(provider))
+    payout_settle(payout, payouts.told(event.status, answer), actor=routing.provider_actor(provider))
     return Effect(EffectKind.DONE, f"payout {event.status.value}")
 
 
@@ -396,7 +396,3 @@ def _orders() -> QuerySet[Order]:
         "withdrawal__network",
         "withdrawal__payout",
     )
-
-
-def _provider_actor(provider: Provider) -> Actor:
-    return Actor(kind=ActorKind.PROVIDER, id=str(provider.pk), label=provider.code)

@@ -19,7 +19,7 @@ from kauri.core.audit import audit
 from kauri.core.models import Provider
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
-from kauri.wallet.models import DepositAddress, PaymentLink
+from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
 from tests.backoffice import scene
 
 AtDesk = Callable[..., Client]
@@ -53,6 +53,15 @@ def _fill(number: int) -> None:
         address=f"0x{number:040x}",
         index=number,
         user=user,
+    )
+    address = DepositAddress.objects.get(index=number)
+    Sweep.objects.create(
+        purpose="sweep", provider=provider, currency=usdt, address=address, amount=number, destination="0x1"
+    )
+    figures = {"on_chain": number, "in_books": 0, "on_its_way": 0, "difference": number, "state": "different"}
+    Reconciliation.objects.create(provider=provider, currency=usdt, **figures)
+    ReconciliationBreak.objects.create(
+        provider=provider, currency=usdt, kind="chain_more", subject=address.address, amount=number
     )
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)

@@ -137,8 +137,8 @@ def test_a_stalled_worker_does_not_send_after_another_has(
     user, order, payout = asked("success")
     original = sending._prepare
 
-    def stall(row: Payout, gateway: Any) -> None:
-        original(row, gateway)
+    def stall(row: Payout, *more: Any) -> None:
+        original(row, *more)
         monkeypatch.setattr(sending, "_prepare", original)
         with clock.standing_at(clock.now() + timedelta(minutes=2)):
             withdrawals.payout_advance(row.pk)
@@ -159,8 +159,8 @@ def test_a_failure_told_before_the_send_stops_the_send(
     user, order, payout = asked("success")
     original = sending._prepare
 
-    def overtaken(row: Payout, gateway: Any) -> None:
-        original(row, gateway)
+    def overtaken(row: Payout, *more: Any) -> None:
+        original(row, *more)
         failed = payouts.told(PayoutStatus.FAILED, {"callback": "failed"})
         withdrawals.payout_settle(row, failed, actor=user.as_actor())
 
