@@ -58,11 +58,12 @@ class DemoChain:
         )
 
     def balances(self) -> dict[str, Decimal]:
-        """What the hot wallet holds on the chain: the opening of the books."""
+        """What hot wallet and gas wallet hold on the chain: the opening of the books."""
         hot = self.known["hot_address"]
         data = evm.call_data("balanceOf(address)", hot)
         units = evm.quantity(self.rpc.call("eth_call", {"to": self.known["token"], "data": data}, "latest"))
-        wei = evm.quantity(self.rpc.call("eth_getBalance", hot, "latest"))
+        wallets = (hot, self.known["gas_address"])
+        wei = sum(evm.quantity(self.rpc.call("eth_getBalance", one, "latest")) for one in wallets)
         return {"USDT": Decimal(units).scaleb(-6), "ETH": Decimal(wei).scaleb(-18)}
 
     def outside_address(self, chance: random.Random) -> str:

@@ -45,6 +45,27 @@ def usdt_node(known: dict[str, Any]) -> Provider:
     return provider
 
 
+def eth_node(known: dict[str, Any]) -> Provider:
+    """Ether beside the token, from the same wallets."""
+    network = Network.objects.get(code="ethereum")
+    network.environment = Network.Environment.REGTEST
+    network.confirmations = 3
+    network.save()
+    provider = Provider.objects.get(code="eth-node")
+    provider.environment = "regtest"
+    provider.settings = {
+        **provider.settings,
+        "rpc_url": settings.KAURI.evm_rpc_url or known["rpc"],
+        "chain_id": known["chain_id"],
+        "hot_address": known["hot_address"],
+        "xpub": known["xpub"],
+        "sweep_minimum": "0.05",
+    }
+    provider.is_enabled = True
+    provider.save()
+    return provider
+
+
 def sandbox() -> Provider:
     """The sandbox, with a secret of this installation's own for its callbacks."""
     provider = Provider.objects.get(code="sandbox")

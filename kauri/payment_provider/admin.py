@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from django import forms
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from kauri.common.admin import (
     EMPTY,
     ReadOnlyAdmin,
+    actor_of,
+    attempt,
+    back_to,
     badge,
     copyable,
     label_column,
@@ -20,6 +27,7 @@ from kauri.common.admin import (
     money_column,
     order_column,
     page_link,
+    page_url,
     raw,
     raw_column,
     short,
@@ -27,6 +35,7 @@ from kauri.common.admin import (
 )
 from kauri.core.admin import PeriodFilter
 from kauri.payment_provider.models import Payin, Payout, ProviderBalanceSnapshot
+from kauri.payment_provider.services import payout_cancel
 
 PAYIN_TONES: Final[dict[str, str]] = {
     "seen": "info",
@@ -46,6 +55,12 @@ PAYOUT_TONES: Final[dict[str, str]] = {
     "confirmed": "good",
     "failed": "bad",
 }
+
+
+class CancelForm(BaseDialogForm):
+    reason = forms.CharField(
+        label=_("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
 
 
 @admin.register(Payin)
@@ -169,6 +184,7 @@ class PayoutAdmin(ReadOnlyAdmin):
         ),
         (_("Provider's answer"), {"fields": ("answer_shown",)}),
     )
+    actions_detail = ("cancel",)
     amount_shown = money_column("amount", "currency", _("amount"))
     state_label = label_column("state", _("state"), PAYOUT_TONES)
     order = order_column()
@@ -194,6 +210,35 @@ class PayoutAdmin(ReadOnlyAdmin):
     @display(description=_("cost"))
     def cost_shown(self, obj: Payout) -> SafeString:
         return money(obj.cost, obj.cost_currency) if obj.cost_currency else EMPTY
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        del object_id
+        return request.user.has_perm("payment_provider.cancel_payout")
+
+    @action(
+        description=_("Cancel on the chain"),
+        icon="block",
+        permissions=["cancel"],
+        dialog={
+            "title": _("Cancel the stuck payout"),
+            "description": _(
+                "A transaction that pays nobody takes its place, if the chain still lets it. Then the order fails and "
+                "its money is available again. Payouts of the same transaction are cancelled with it."
+            ),
+            "form_class": CancelForm,
+            "form_submit_text": _("Cancel the payout"),
+        },
+    )
+    def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
+        payout = self.get_object(request, object_id)
+        attempt(
+            request,
+            lambda: payout_cancel(
+                payout_id=payout.pk, actor=actor_of(request), reason=form.cleaned_data["reason"]
+            ),
+            _("The cancellation is on its way."),
+        )
+        return back_to(request, page_url(payout))
 
     @display(description=_("last error"))
     def error(self, obj: Payout) -> SafeString:

@@ -42,6 +42,7 @@ class Command(BaseCommand):
                 with ledger_clock.at(start):
                     operators = people.operators()
                     usdt, sandbox = providers.usdt_node(known), providers.sandbox()
+                    providers.eth_node(known)
                     chain = DemoChain(usdt, known)
                     providers.open_books(usdt, chain.balances())
                     providers.open_books(sandbox, {c: Decimal(a) for c, a in providers.SANDBOX_FLOAT.items()})

@@ -1,0 +1,77 @@
+"""What people do about chains: cancel a stuck payout, explain a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from kauri.common import clock
+from kauri.common.admin import page_url
+from kauri.core.models import AuditEntry, Currency, Provider
+from kauri.payment_provider.models import Payout
+from kauri.wallet.models import ReconciliationBreak
+from tests.backoffice import scene
+
+pytestmark = pytest.mark.usefixtures("house")
+
+AtDesk = Callable[..., Client]
+SENT = {"_form_submitted": "True"}
+
+
+@pytest.fixture
+def stuck() -> Payout:
+    scene.provider()
+    user = scene.customer("stuck@example.com", balance="20000")
+    payout = scene.payout(scene.withdrawal(user, "1500"))
+    Payout.objects.filter(pk=payout.pk).update(
+        provider=Provider.objects.get(code="usdt-node"),
+        state="sent",
+        confirmations=0,
+        unknown_since=None,
+        signed_at=clock.now(),
+    )
+    payout.refresh_from_db()
+    return payout
+
+
+def test_a_stuck_payout_is_cancelled_from_its_page(at_desk: AtDesk, stuck: Payout) -> None:
+    client = at_desk("Treasury")
+    page = client.get(page_url(stuck)).content.decode()
+    assert "Cancel on the chain" in page
+    url = reverse("admin:payment_provider_payout_cancel", args=[stuck.public_id])
+    client.post(url, {**SENT, "reason": "the fee is far too low"})
+    stuck.refresh_from_db()
+    assert stuck.cancel_asked_at is not None
+    assert AuditEntry.objects.get(verb="payout_cancel").reason == "the fee is far too low"
+
+
+@pytest.mark.parametrize("role", ["Auditor", "Support", "Administrator"])
+def test_who_may_not_cancel_has_no_button_and_no_door(at_desk: AtDesk, stuck: Payout, role: str) -> None:
+    client = at_desk(role)
+    url = reverse("admin:payment_provider_payout_cancel", args=[stuck.public_id])
+    assert client.post(url, {**SENT, "reason": "why"}).status_code in {302, 403}
+    stuck.refresh_from_db()
+    assert stuck.cancel_asked_at is None
+
+
+def test_a_difference_is_explained_from_its_page(at_desk: AtDesk) -> None:
+    row = ReconciliationBreak.objects.create(
+        provider=Provider.objects.get(code="usdt-node"),
+        currency=Currency.objects.get(code="USDT"),
+        kind="chain_more",
+        subject="0x1",
+        amount=7,
+        state="open",
+    )
+    client = at_desk("Finance")
+    assert "waits for a person" in client.get(page_url(row)).content.decode().lower()
+    url = reverse("admin:wallet_reconciliationbreak_explain", args=[row.pk])
+    at_desk("Auditor").post(url, {**SENT, "explanation": "no"})
+    row.refresh_from_db()
+    assert row.state == "open"
+    at_desk("Finance").post(url, {**SENT, "explanation": "our own top-up"})
+    row.refresh_from_db()
+    assert (row.state, row.explanation) == ("explained", "our own top-up")
