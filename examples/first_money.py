@@ -42,13 +42,28 @@ from examples.loopback import Inbox, bot_api, serve, shop
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = secrets.token_urlsafe(16)
-DEPOSIT = Decimal("120.5")
-WITHDRAWAL = Decimal("50.25")
 PATIENCE = 90.0
+#: The local node's own first account: it has ether to give, and signs for it.
+FAUCET = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 
 
 class Failed(Exception):
     """A step did not come out as it should."""
+
+
+@dataclass(frozen=True)
+class Coin:
+    """What the story is told with: a currency, its network, and how much comes and goes."""
+
+    code: str
+    network: str
+    deposit: Decimal
+    withdrawal: Decimal
+
+
+USDT = Coin("USDT", "ERC20", Decimal("120.5"), Decimal("50.25"))
+ETH = Coin("ETH", "ETHEREUM", Decimal("2.5"), Decimal("0.75"))
+COINS = {coin.code: coin for coin in (USDT, ETH)}
 
 
 @dataclass
@@ -168,25 +183,29 @@ def new_customer(house: House) -> tuple[str, dict[str, str]]:
     return address, key
 
 
-def deposit(house: House, key: dict[str, str], hook: Inbox) -> None:
-    """Get an address, send tokens to it on the chain, see them on the balance."""
-    say("2. Tokens come in")
+def deposit(house: House, key: dict[str, str], hook: Inbox, coin: Coin) -> None:
+    """Get an address, send money to it on the chain, see it on the balance."""
+    say("2. Money comes in")
     place = house.signed(
         key,
         "POST",
         "/api/v1/deposit/address",
-        {"currency": "USDT", "payment_method": "ERC20", "callback_url": f"{hook.url}/deposit"},
+        {"currency": coin.code, "payment_method": coin.network, "callback_url": f"{hook.url}/deposit"},
     )
-    command = ["make", "send-tokens", f"TO={place['addr']}", f"AMOUNT={DEPOSIT}"]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    if coin == USDT:
+        command = ["make", "send-tokens", f"TO={place['addr']}", f"AMOUNT={coin.deposit}"]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    else:
+        wei = hex(int(coin.deposit.scaleb(18)))
+        house.node("eth_sendTransaction", {"from": FAUCET, "to": place["addr"], "value": wei})
 
     def credited() -> Decimal | None:
-        balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"]["USDT"]
+        balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"][coin.code]
         return Decimal(balance["available"]) or None
 
     check(
-        until("the deposit", credited) == DEPOSIT,
-        f"{DEPOSIT} USDT sent to {place['addr']} are on the balance",
+        until("the deposit", credited) == coin.deposit,
+        f"{coin.deposit} {coin.code} sent to {place['addr']} are on the balance",
     )
 
 
@@ -199,15 +218,15 @@ def verify(house: House, address: str, pictures: Path | None) -> None:
         check(not window.errors, "the pages have no console errors")
 
 
-def withdraw(house: House, key: dict[str, str], hook: Inbox) -> tuple[str, str]:
+def withdraw(house: House, key: dict[str, str], hook: Inbox, coin: Coin) -> tuple[str, str]:
     """Ask for a withdrawal with a signed request; ask the same again."""
     say("4. The customer asks for a withdrawal")
     destination = house.node("eth_accounts")[5]
     body = {
-        "currency": "USDT",
-        "amount": str(WITHDRAWAL),
+        "currency": coin.code,
+        "amount": str(coin.withdrawal),
         "wallet_to": destination,
-        "payment_method": "ERC20",
+        "payment_method": coin.network,
         "external_id": f"first-{uuid.uuid4().hex[:12]}",
         "callback_url": f"{hook.url}/withdrawal",
     }
@@ -215,13 +234,16 @@ def withdraw(house: House, key: dict[str, str], hook: Inbox) -> tuple[str, str]:
     again = house.signed(key, "POST", "/api/v1/withdrawal", body)
     check(first == again, "the same request again has the first one's answer")
     check(first["order_status"] == "WAITING_FOR_OPERATOR_CONFIRMATION", "it waits for an operator")
-    balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"]["USDT"]
-    check(balance["held"] == WITHDRAWAL + first["fee"], f"{balance['held']} USDT are held")
+    balance = house.signed(key, "GET", "/api/v1/user/balance")["balance"][coin.code]
+    held = balance["held"]
+    check(held == coin.withdrawal + first["fee"], f"{held} {coin.code} are held")
     return first["order_id"], destination
 
 
-def tokens_of(house: House, address: str) -> Decimal:
-    """What the token contract says of an address."""
+def money_of(house: House, address: str, coin: Coin) -> Decimal:
+    """What the chain says that an address holds."""
+    if coin == ETH:
+        return Decimal(int(house.node("eth_getBalance", address, "latest"), 16)).scaleb(-18)
     known = json.loads((ROOT / ".kauri" / "chain.json").read_text())
     data = "0x70a08231" + address.removeprefix("0x").lower().rjust(64, "0")
     units = house.node("eth_call", {"to": known["token"], "data": data}, "latest")
@@ -229,17 +251,17 @@ def tokens_of(house: House, address: str) -> Decimal:
 
 
 def approve(
-    house: House, order_id: str, destination: str, key: dict[str, str], pictures: Path | None
+    house: House, order_id: str, destination: str, key: dict[str, str], pictures: Path | None, coin: Coin
 ) -> None:
-    """A treasury operator approves by clicking; the tokens arrive; the order closes."""
+    """A treasury operator approves by clicking; the money arrives; the order closes."""
     say("5. An operator approves")
-    before = tokens_of(house, destination)
+    before = money_of(house, destination, coin)
     with desk(house.web, pictures) as window:
         window.sign_in(house.operators["Treasury"])
         window.approve(order_id)
         check(not window.errors, "the pages have no console errors")
-    until("the tokens", lambda: tokens_of(house, destination) - before == WITHDRAWAL or None)
-    check(True, f"{WITHDRAWAL} USDT arrived at {destination}")
+    until("the money", lambda: money_of(house, destination, coin) - before == coin.withdrawal or None)
+    check(True, f"{coin.withdrawal} {coin.code} arrived at {destination}")
 
     def closed() -> dict[str, Any] | None:
         order = house.signed(key, "GET", f"/api/v1/orders/details?order_id={order_id}")["order_details"]
@@ -312,18 +334,18 @@ def books(as_of: str) -> dict[str, Any]:
     return result
 
 
-def story(house: House, pictures: Path | None, between: Callable[[str], None]) -> None:
+def story(house: House, pictures: Path | None, between: Callable[[str], None], coin: Coin = USDT) -> None:
     """The whole, with ``between(step)`` called between any two steps (the tests kill workers there)."""
     with serve(shop) as hook, serve(bot_api, house.bot_port) as bot:
         address, key = new_customer(house)
         between("registered")
-        deposit(house, key, hook)
+        deposit(house, key, hook, coin)
         between("deposited")
         verify(house, address, pictures)
         between("verified")
-        order_id, destination = withdraw(house, key, hook)
+        order_id, destination = withdraw(house, key, hook, coin)
         between("asked")
-        approve(house, order_id, destination, key, pictures)
+        approve(house, order_id, destination, key, pictures, coin)
         between("paid")
         webhook(key, hook, order_id)
         alert(bot, order_id)
@@ -335,13 +357,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demo", type=Path, default=ROOT / ".kauri" / "demo.json")
     parser.add_argument("--pictures", type=Path, default=None, help="a folder for screenshots")
+    parser.add_argument("--coin", choices=sorted(COINS), default="USDT")
     options = parser.parse_args()
     house = House.read(options.demo)
     if not house.bot_port:
         print("The demo tells Telegram alerts to nobody here: start it as this script's first lines say.")
         return 2
     try:
-        story(house, options.pictures, lambda step: None)
+        story(house, options.pictures, lambda step: None, COINS[options.coin])
     except Failed as exc:
         print(f"\n  ✗ {exc}")
         return 1

@@ -176,7 +176,6 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         "state_label",
         "chain_shown",
         "books_shown",
-        "way_shown",
         "difference_shown",
     )
     list_select_related = ("provider", "currency")

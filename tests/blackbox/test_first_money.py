@@ -38,15 +38,19 @@ def _as_the_houses_own(house: RunningHouse, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
 
 
-def tell(house: RunningHouse, pictures: Path | None, between: Callable[[str], None]) -> None:
+def tell(
+    house: RunningHouse, pictures: Path | None, between: Callable[[str], None], coin: str = "USDT"
+) -> None:
     """The story in a thread of its own: another test's browser driver may hold this one's event loop."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(first_money.story, first_money.House.read(house.demo), pictures, between).result()
+        told = first_money.COINS[coin]
+        pool.submit(first_money.story, first_money.House.read(house.demo), pictures, between, told).result()
 
 
 @pytest.mark.timeout(600)
-def test_the_whole_story(house: RunningHouse, tmp_path: Path) -> None:
-    tell(house, tmp_path / "pictures", lambda step: None)
+@pytest.mark.parametrize("coin", ["USDT", "ETH"])
+def test_the_whole_story(house: RunningHouse, tmp_path: Path, coin: str) -> None:
+    tell(house, tmp_path / "pictures", lambda step: None, coin)
 
 
 @pytest.mark.timeout(900)
