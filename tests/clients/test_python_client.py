@@ -165,8 +165,9 @@ def test_the_account_and_its_settings(client: Callable[..., Client], sender: Use
     told = kauri.account_info()
     assert (told["email"], told["account_number"]) == (sender.email, sender.number)
     assert told["withdrawal_order_limits"]["UAH"]["GATEWAY"]["min_amount"] == 50
-    assert kauri.settings() == {"language": "en", "callback_url": ""}
-    assert kauri.set_setting("language", "ua") == {"language": "uk", "callback_url": ""}
+    rest = {"callback_url": "", "auto_conversion": ""}
+    assert kauri.settings() == {"language": "en", **rest}
+    assert kauri.set_setting("language", "ua") == {"language": "uk", **rest}
     assert kauri.settings()["language"] == "uk"
     with pytest.raises(Refused) as refused:
         kauri.set_setting("callback_url", "http://169.254.169.254/")

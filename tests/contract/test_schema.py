@@ -118,6 +118,8 @@ STORIES = [
     ("internal_movement_create", "orders_details"),
     ("internal_movement_create", "internal_movement_repeat"),
 ]
+#: How often the workflow is drawn anew while a story is missing.
+ROUNDS = 4
 OF_TOKENS = [
     ("api_key_create", "api_key_delete"),
     ("obtain_token", "refresh_token"),
@@ -167,7 +169,11 @@ def test_calls_that_follow_from_one_another(
                 self.makers.update(dict.fromkeys(handed_out(response.json()), name))
 
     settings = hypothesis.settings(SETTINGS, max_examples=EXAMPLES * 8, stateful_step_count=10)
-    run_state_machine_as_test(Workflow, settings=settings)
+    # Which call follows which is drawn by chance: it is drawn on until every story has been told.
+    for _ in range(ROUNDS):
+        run_state_machine_as_test(Workflow, settings=settings)
+        if all(story in seen for story in stories):
+            break
     assert [story for story in stories if story not in seen] == []
 
 
