@@ -51,6 +51,8 @@ async def run(stop: asyncio.Event) -> None:
                 bot,
                 polling_timeout=POLL,
                 handle_signals=False,
+                # One after the other: who asks twice is answered in the order of the questions.
+                handle_as_tasks=False,
                 close_bot_session=False,
                 allowed_updates=["message"],
             )

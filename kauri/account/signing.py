@@ -14,6 +14,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+#: Levels of objects and lists in a body.
+DEEPEST: Final = 64
+
 
 class Unsignable(Exception):
     """Version 1 can't say unambiguously what such a request asks for."""
@@ -61,7 +64,23 @@ def _read(body: bytes) -> dict[str, Any]:
     data = json.loads(body, parse_float=_plain_number, parse_constant=_no_number, object_pairs_hook=_once)
     if not isinstance(data, dict):
         raise Unsignable("not a JSON object")
+    _require_shallow(data)
     return data
+
+
+def _require_shallow(data: dict[str, Any]) -> None:
+    """Refuse what no client sends and whose ``str()`` would exhaust the stack; not every Python's reader does."""
+    level: list[Any] = [data]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise Unsignable("nested too deeply")
 
 
 def _flat(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,9 +168,9 @@ def test_calls_that_follow_from_one_another(
                 seen.update((self.makers[value], name) for value in given(case) if value in self.makers)
                 self.makers.update(dict.fromkeys(handed_out(response.json()), name))
 
-    settings = hypothesis.settings(SETTINGS, max_examples=EXAMPLES * 8, stateful_step_count=10)
-    # Which call follows which is drawn by chance: it is drawn on until every story has been told.
-    for _ in range(ROUNDS):
+    # Which call follows which is drawn by chance: more is drawn until every story has been told.
+    for more in range(ROUNDS):
+        settings = hypothesis.settings(SETTINGS, max_examples=EXAMPLES * 8 * 2**more, stateful_step_count=10)
         run_state_machine_as_test(Workflow, settings=settings)
         if all(story in seen for story in stories):
             break
