@@ -11,7 +11,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 #: Levels of objects and lists in a body.
