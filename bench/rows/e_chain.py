@@ -53,6 +53,10 @@ def scanner(house: House) -> Iterator[Row]:
         yield Row(
             "scanner: events found, written and opened / read", "per second", events / ours, events / limit
         )
+        rpc.call("anvil_mine", hex(BLOCKS))
+        credited = _timed(lambda: deposits_scan(provider.pk))
+        assert Payin.objects.filter(provider=provider, state=Payin.State.CREDITED).count() == events
+        yield Row("scanner: deposits credited", "per second", events / credited)
         start = evm.quantity(rpc.call("eth_blockNumber"))
         rpc.call("anvil_mine", hex(EMPTY))
         limit = _timed(lambda: _bare(rpc, token, start + 1, start + EMPTY))
