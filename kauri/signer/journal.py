@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -48,26 +47,22 @@ class Journal:
         if path.exists():
             self._load()
 
-    def spent(self, key: str, currency: str, now: int, beside: Iterable[str]) -> Decimal:
-        """What ``key`` may have paid in the last 24 hours, without what shares a slot with ``beside``.
+    def spent(self, key: str, currency: str, now: int, slots: tuple[str, ...], amount: Decimal) -> Decimal:
+        """The most that ``key`` can have paid in the last 24 hours, with ``amount`` by ``slots`` among it.
 
-        Signatures that exclude each other count once, as the largest.
+        Only signatures that all use up one same slot exclude each other: they count once, as the
+        largest. Two that each share a slot with a third do not: both can be mined.
         """
-        groups: list[tuple[set[str], Decimal]] = []
-        for entry in self._entries:
-            if entry.at <= now - DAY or (entry.key, entry.currency) != (key, currency):
-                continue
-            slots, sum_of_others = set(entry.slots), Decimal(0)
-            apart = []
-            for group, amount in groups:
-                if group & slots:
-                    slots |= group
-                    sum_of_others += amount
-                else:
-                    apart.append((group, amount))
-            groups = [*apart, (slots, max(entry.amount, sum_of_others))]
-        taken = set(beside)
-        return sum((amount for group, amount in groups if not group & taken), Decimal(0))
+        largest: dict[str, Decimal] = {}
+        recent = [
+            (entry.slots, entry.amount)
+            for entry in self._entries
+            if entry.at > now - DAY and (entry.key, entry.currency) == (key, currency)
+        ]
+        for taken, paid in [*recent, (slots, amount)]:
+            shared = next((slot for slot in taken if slot in largest), taken[0])
+            largest[shared] = max(paid, largest.get(shared, Decimal(0)))
+        return sum(largest.values(), Decimal(0))
 
     def known_worth(self, coin: str) -> int | None:
         """What a coin was said to be worth before."""
@@ -79,10 +74,14 @@ class Journal:
             return
         line = json.dumps({"previous": self._last, **_as_json(entry)}, separators=(",", ":"))
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE_MODE)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            whole = os.fstat(descriptor).st_size
+            try:
+                _write(descriptor, line.encode() + b"\n")
+            except OSError:
+                # A full disk may have taken half of the line: the next one must not be written behind it.
+                file.truncate(whole)
+                raise
         self._remember(entry, line)
 
     def _load(self) -> None:
@@ -107,6 +106,12 @@ class Journal:
         self._entries.append(entry)
         self._worth.update(entry.worth)
         self._names.add(entry.name)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:

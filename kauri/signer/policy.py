@@ -25,10 +25,10 @@ class Cap:
     per_day: Decimal
 
     def check(self, amount: Decimal, spent: Decimal, currency: str) -> None:
-        """:class:`Refused` when ``amount``, or it with what was spent, is above the cap."""
+        """:class:`Refused` when ``amount``, or ``spent`` with it among the last 24 hours', is above the cap."""
         if amount > self.per_transaction:
             raise Refused(f"{money.plain(amount)} {currency} is above the cap of one transaction")
-        if amount + spent > self.per_day:
+        if spent > self.per_day:
             raise Refused(f"{money.plain(amount)} {currency} is above what is left of the cap of 24 hours")
 
 
@@ -93,7 +93,7 @@ def require_room(
     slots: tuple[str, ...],
 ) -> None:
     """:class:`Refused` when this payment does not fit under ``cap`` beside those of the last day."""
-    cap.check(amount, journal.spent(key, currency, now, slots), currency)
+    cap.check(amount, journal.spent(key, currency, now, slots, amount), currency)
 
 
 def _ethereum(data: dict[str, Any]) -> EthereumPolicy:

@@ -152,9 +152,13 @@ def test_money_that_stays_in_the_house_is_under_no_cap() -> None:
 
 
 def pay(
-    *outputs: tuple[Any, int, str], worth: int = 100_000_000, coin: int = 1, path: str = "m/84h/1h/0h/0/5"
+    *outputs: tuple[Any, int, str],
+    worth: int = 100_000_000,
+    coin: int = 1,
+    also: tuple[int, ...] = (),
+    path: str = "m/84h/1h/0h/0/5",
 ) -> str:
-    """A PSBT that spends one coin of ours; outputs are (script or None for change, satoshi, change path)."""
+    """A PSBT that spends a coin of ours (and others); outputs are (script or None for change, satoshi, change path)."""
 
     def key(of: str) -> tuple[PublicKey, DerivationPath]:
         steps = [int(s.rstrip("h")) + (1 << 31 if s.endswith("h") else 0) for s in of.split("/")[1:]]
@@ -164,11 +168,12 @@ def pay(
         TransactionOutput(sats, script.p2wpkh(key(change)[0]) if out is None else out)
         for out, sats, change in outputs
     ]
-    tx = Transaction(vin=[TransactionInput(bytes([coin]) * 32, 0)], vout=vout)
+    tx = Transaction(vin=[TransactionInput(bytes([one]) * 32, 0) for one in (coin, *also)], vout=vout)
     psbt = PSBT(tx)
     public, derivation = key(path)
-    psbt.inputs[0].witness_utxo = TransactionOutput(worth, script.p2wpkh(public))
-    psbt.inputs[0].bip32_derivations[public] = derivation
+    for spent in psbt.inputs:
+        spent.witness_utxo = TransactionOutput(worth, script.p2wpkh(public))
+        spent.bip32_derivations[public] = derivation
     for number, (_, _, change) in enumerate(outputs):
         if change:
             public, derivation = key(change)
@@ -238,6 +243,36 @@ def test_cold_money_is_under_no_cap_and_conflicts_count_once() -> None:
     refused = coins(desk, pay((CUSTOMER, 40_000_000, ""), (None, 59_990_000, change), coin=2))
     assert refused == {"refused": "0.4 BTC is above what is left of the cap of 24 hours"}
     assert "raw" in coins(desk, pay((CUSTOMER, 30_000_000, ""), (None, 69_990_000, change), coin=2))
+
+
+def test_a_link_between_two_payments_does_not_hide_one_of_them() -> None:
+    """One that shares a coin with each makes neither impossible: both can be mined."""
+    desk = bitcoin_desk()
+    change = "m/84h/1h/0h/1/2"
+    assert "raw" in coins(desk, pay((CUSTOMER, 50_000_000, ""), (None, 49_990_000, change), coin=1))
+    linked = pay((CUSTOMER, 50_000_000, ""), (None, 149_990_000, change), coin=1, also=(2,))
+    assert "raw" in coins(desk, linked)
+    assert coins(desk, pay((CUSTOMER, 50_000_000, ""), (None, 49_990_000, change), coin=2)) == {
+        "refused": "0.5 BTC is above what is left of the cap of 24 hours"
+    }
+
+
+def test_a_line_that_a_full_disk_broke_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    desk = signing.desk(signing.ethereum(), journal=path)
+    assert "raw" in ask(desk, "hot", fields())
+    original = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        original(descriptor, data[:20])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert ask(desk, "hot", fields(nonce=1)) == {"refused": "the signer failed; its log says why"}
+    assert "raw" in ask(desk, "hot", fields(nonce=1))
+    assert len(path.read_text().splitlines()) == 2
+    Journal(path)
 
 
 def test_a_coin_is_never_worth_two_different_sums() -> None:
