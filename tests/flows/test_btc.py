@@ -259,6 +259,34 @@ def test_a_stuck_payout_is_replaced_by_a_dearer_one(
     assert funds() == on_chain()
 
 
+def test_a_stuck_batch_is_replaced_as_one_and_each_is_paid_once(
+    bitcoin: Bitcoin, customer: Customer, operator: Operator
+) -> None:
+    bitcoin.provider.settings = {**bitcoin.provider.settings, "replace_after_seconds": 600}
+    bitcoin.provider.save()
+    user, treasurer = customer(), operator()
+    deposit(bitcoin, user, "0.5")
+    places = [bitcoin.chain.stranger() for _ in range(3)]
+    made = [approved(user, treasurer, f"0.0{n}", currency="BTC", to=to) for n, to in enumerate(places, 1)]
+    withdrawals.payout_advance(made[0][1].pk)
+    [first] = bitcoin.chain.pool()
+    with clock.standing_at(clock.now() + timedelta(minutes=12)):
+        for pk in payouts.due_payouts():
+            withdrawals.payout_advance(pk)
+    [second] = bitcoin.chain.pool()
+    assert second != first
+    for _, payout in made:
+        payout.refresh_from_db()
+        assert (payout.provider_reference, [one["reference"] for one in payout.earlier]) == (second, [first])
+    go_on(bitcoin)
+    for order, _ in made:
+        closed(order)
+    assert [bitcoin.balance(to) for to in places] == [Decimal("0.01"), Decimal("0.02"), Decimal("0.03")]
+    assert transfers(TransferKind.WITHDRAWAL_CAPTURE) == 3
+    assert funds() == on_chain()
+    assert invariants.broken_laws() == []
+
+
 def test_a_cancelled_payout_gives_everything_back(
     bitcoin: Bitcoin, customer: Customer, operator: Operator
 ) -> None:
