@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from kauri.common import clock, money
 from kauri.common.errors import KauriError
-from kauri.common.jsonrpc import Call, JsonRpc, NoAnswer, NotSent, RpcError
+from kauri.common.jsonrpc import Call, JsonRpc, RpcError
 from kauri.payment_provider.gateway import (
     Block,
     ConfigError,
@@ -20,6 +20,7 @@ from kauri.payment_provider.gateway import (
 )
 from kauri.payment_provider.gateways.btc_chains import COINBASE_MATURITY
 from kauri.payment_provider.gateways.btc_settings import DIGITS, BtcSettings
+from kauri.payment_provider.gateways.node_reads import NodeReads
 
 #: A block of four million weight units in JSON, its scripts in hex twice.
 MAX_BLOCK_ANSWER: Final = 192 * 1024 * 1024
@@ -42,7 +43,7 @@ class FeeRates:
     increment: int
 
 
-class BtcNode:
+class BtcNode(NodeReads):
     """Reads of one node. Every failure is :class:`Retryable`: a read sends nothing."""
 
     def __init__(self, settings: BtcSettings, proxy: str) -> None:
@@ -57,25 +58,6 @@ class BtcNode:
             )
         except ValueError as exc:
             raise ConfigError(f"rpc_url: {exc}") from None
-
-    def try_read(self, calls: Sequence[Call]) -> list[Any]:
-        """The results in order; a refused call has its RpcError in its place."""
-        try:
-            return self.rpc.batch(calls)
-        except NotSent:
-            raise Retryable("the node cannot be reached") from None
-        except NoAnswer as exc:
-            raise Retryable(f"the node gives no usable answer ({exc})") from None
-        except RpcError as exc:
-            raise Retryable(f"the node refuses ({exc})") from None
-
-    def read(self, calls: Sequence[Call]) -> list[Any]:
-        """The results of all of ``calls``, in their order."""
-        results = self.try_read(calls)
-        for call, result in zip(calls, results, strict=True):
-            if isinstance(result, RpcError):
-                raise Retryable(f"the node refuses {call.method} ({result})")
-        return results
 
     def require_chain(self, genesis: object, info: object = None) -> None:
         """ConfigError when the chain's first block is another chain's than the settings name."""

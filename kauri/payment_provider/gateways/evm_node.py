@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from kauri.common import evm
-from kauri.common.jsonrpc import Call, JsonRpc, NoAnswer, NotSent, RpcError
+from kauri.common.jsonrpc import Call, JsonRpc, RpcError
 from kauri.payment_provider.gateway import Block, ConfigError, GatewayConfig, Retryable
+from kauri.payment_provider.gateways.node_reads import NodeReads
 
 GWEI: Final = 10**9
 WEI_DIGITS: Final = 18
@@ -78,7 +79,7 @@ class Fees:
     tip: int
 
 
-class EvmNode:
+class EvmNode(NodeReads):
     """Reads of one node. Every failure is :class:`Retryable`: a read sends nothing."""
 
     def __init__(self, settings: EvmSettings, proxy: str) -> None:
@@ -92,25 +93,6 @@ class EvmNode:
             )
         except ValueError as exc:
             raise ConfigError(f"rpc_url: {exc}") from None
-
-    def try_read(self, calls: Sequence[Call]) -> list[Any]:
-        """Like :meth:`read`, but a refused call has its RpcError in its place."""
-        try:
-            return self.rpc.batch(calls)
-        except NotSent:
-            raise Retryable("the node cannot be reached") from None
-        except NoAnswer as exc:
-            raise Retryable(f"the node gives no usable answer ({exc})") from None
-        except RpcError as exc:
-            raise Retryable(f"the node refuses ({exc})") from None
-
-    def read(self, calls: Sequence[Call]) -> list[Any]:
-        """The results of all of ``calls``, in their order."""
-        results = self.try_read(calls)
-        for call, result in zip(calls, results, strict=True):
-            if isinstance(result, RpcError):
-                raise Retryable(f"the node refuses {call.method} ({result})")
-        return results
 
     def require_chain(self, answer: object) -> None:
         """ConfigError when eth_chainId's ``answer`` is another chain's than the settings name."""
