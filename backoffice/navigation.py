@@ -170,7 +170,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Adjustments"), "balance", "balance.adjustment", work="adjustments"),
             Screen(_("Payouts"), "call_made", "payment_provider.payout", work="payouts"),
             Screen(
-                _("Money without a home"),
+                _("Unmatched money"),
                 "question_exchange",
                 "deposit_order.unmatchedmoney",
                 "?queue=waiting",

@@ -85,9 +85,9 @@ class TransferKind(enum.IntEnum):
 
 TRANSFER_TITLES: Final[dict[TransferKind, Promise | str]] = {
     TransferKind.DEPOSIT: _("Deposit"),
-    TransferKind.SUSPENSE: _("Money without a home"),
-    TransferKind.SUSPENSE_RETURN: _("Money without a home: sent back"),
-    TransferKind.SUSPENSE_INCOME: _("Money without a home: kept"),
+    TransferKind.SUSPENSE: _("Unmatched money"),
+    TransferKind.SUSPENSE_RETURN: _("Unmatched money: sent back"),
+    TransferKind.SUSPENSE_INCOME: _("Unmatched money: kept"),
     TransferKind.WITHDRAWAL_HOLD: _("Withdrawal: hold"),
     TransferKind.WITHDRAWAL_CAPTURE: _("Withdrawal: capture"),
     TransferKind.WITHDRAWAL_RELEASE: _("Withdrawal: release"),

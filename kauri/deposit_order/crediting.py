@@ -208,7 +208,7 @@ def book(payin: Payin, *, actor: Actor) -> None:
 
 
 def book_unmatched(payin_id: int, *, actor: Actor) -> None:
-    """The same for money without a home that has become final."""
+    """The same for unmatched money that has become final."""
     with transaction.atomic():
         rows = Payin.objects.select_related("currency", "provider")
         payin = lock(rows.filter(pk=payin_id, state=Payin.State.UNMATCHED)).first()

@@ -41,12 +41,12 @@ class UnmatchedMoney(Payin):
 
     class Meta:
         proxy = True
-        verbose_name = _("money without a home")
-        verbose_name_plural = _("money without a home")
+        verbose_name = _("unmatched money")
+        verbose_name_plural = _("unmatched money")
 
 
 class UnmatchedAct(models.Model):
-    """What shall become of money without a home: proposed by one person, done by another's yes."""
+    """What shall become of unmatched money: proposed by one person, done by another's yes."""
 
     class Kind(models.TextChoices):
         CREDIT = "credit", _("Credit to a customer")
@@ -79,11 +79,11 @@ class UnmatchedAct(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        verbose_name = _("act on money without a home")
-        verbose_name_plural = _("acts on money without a home")
+        verbose_name = _("act on unmatched money")
+        verbose_name_plural = _("acts on unmatched money")
         permissions = (
-            ("propose_unmatchedact", "Can propose what becomes of money without a home"),
-            ("decide_unmatchedact", "Can decide on money without a home"),
+            ("propose_unmatchedact", "Can propose what becomes of unmatched money"),
+            ("decide_unmatchedact", "Can decide on unmatched money"),
         )
         constraints = (
             models.CheckConstraint(

@@ -1,4 +1,4 @@
-"""What becomes of money without a home: one person proposes, another's yes does it, both say why."""
+"""What becomes of unmatched money: one person proposes, another's yes does it, both say why."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from kauri.common.admin import (
 )
 from kauri.core.admin import PeriodFilter
 from kauri.payment_provider.models import Payin, Payout, ProviderBalanceSnapshot
-from kauri.payment_provider.services import payout_cancel
+from kauri.payment_provider.services import can_cancel, payout_cancel
 
 PAYIN_TONES: Final[dict[str, str]] = {
     "seen": "info",
@@ -212,8 +212,10 @@ class PayoutAdmin(ReadOnlyAdmin):
         return money(obj.cost, obj.cost_currency) if obj.cost_currency else EMPTY
 
     def has_cancel_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        del object_id
-        return request.user.has_perm("payment_provider.cancel_payout")
+        if not request.user.has_perm("payment_provider.cancel_payout") or object_id is None:
+            return False
+        payout = self.get_object(request, str(object_id))
+        return payout is not None and can_cancel(payout)
 
     @action(
         description=_("Cancel on the chain"),

@@ -103,6 +103,12 @@ def payout_record(payout: Payout, outcome: Outcome) -> Payout:
     return row
 
 
+def can_cancel(payout: Payout) -> bool:
+    """Whether its bytes may be on their way, unmined, through a provider that can take them back."""
+    on_its_way = payout.state in {Payout.State.SENT, Payout.State.UNKNOWN} and not payout.confirmations
+    return on_its_way and payout.cancel_asked_at is None and routing.gateway_for(payout.provider).replaces
+
+
 @transaction.atomic
 def payout_cancel(*, payout_id: int, actor: Actor, reason: str) -> Payout:
     """Ask for a stuck payout to be made impossible: bytes that pay nobody take its place on the chain.
@@ -117,8 +123,7 @@ def payout_cancel(*, payout_id: int, actor: Actor, reason: str) -> Payout:
     row = lock(Payout.objects.select_related("provider", "currency").filter(pk=payout_id)).first()
     if row is None:
         raise KauriError("not_found")
-    on_its_way = row.state in {Payout.State.SENT, Payout.State.UNKNOWN} and not row.confirmations
-    if not on_its_way or row.cancel_asked_at or not routing.gateway_for(row.provider).replaces:
+    if not can_cancel(row):
         raise KauriError("wrong_state", "this payout can't be cancelled")
     row.cancel_asked_at = row.next_attempt_at = clock.now()
     row.save(update_fields=["cancel_asked_at", "next_attempt_at"])

@@ -48,6 +48,14 @@ def test_a_stuck_payout_is_cancelled_from_its_page(at_desk: AtDesk, stuck: Payou
     assert AuditEntry.objects.get(verb="payout_cancel").reason == "the fee is far too low"
 
 
+def test_what_can_t_be_taken_back_has_no_button(at_desk: AtDesk, stuck: Payout) -> None:
+    client = at_desk("Treasury")
+    Payout.objects.filter(pk=stuck.pk).update(confirmations=1)
+    assert "Cancel on the chain" not in client.get(page_url(stuck)).content.decode()
+    Payout.objects.filter(pk=stuck.pk).update(confirmations=0, provider=Provider.objects.get(code="sandbox"))
+    assert "Cancel on the chain" not in client.get(page_url(stuck)).content.decode()
+
+
 @pytest.mark.parametrize("role", ["Auditor", "Support", "Administrator"])
 def test_who_may_not_cancel_has_no_button_and_no_door(at_desk: AtDesk, stuck: Payout, role: str) -> None:
     client = at_desk(role)

@@ -1,4 +1,4 @@
-"""What the dialogs about money without a home ask, and the queue's filter."""
+"""What the dialogs about unmatched money ask, and the queue's filter."""
 
 from __future__ import annotations
 

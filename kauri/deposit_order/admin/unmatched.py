@@ -1,4 +1,4 @@
-"""Money without a home: the queue, and the one page where one person proposes and another decides."""
+"""Unmatched money: the queue, and the one page where one person proposes and another decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do about money without a home; the wish of a deposit."""
+"""What people do about unmatched money; the wish of a deposit."""
 
 import django.db.models.deletion
 import kauri.common.clock
@@ -22,8 +22,8 @@ class Migration(migrations.Migration):
             fields=[
             ],
             options={
-                'verbose_name': 'money without a home',
-                'verbose_name_plural': 'money without a home',
+                'verbose_name': 'unmatched money',
+                'verbose_name_plural': 'unmatched money',
                 'proxy': True,
                 'indexes': [],
                 'constraints': [],
@@ -60,10 +60,10 @@ class Migration(migrations.Migration):
                 ('payin', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='acts', to='payment_provider.payin', verbose_name='payin')),
             ],
             options={
-                'verbose_name': 'act on money without a home',
-                'verbose_name_plural': 'acts on money without a home',
+                'verbose_name': 'act on unmatched money',
+                'verbose_name_plural': 'acts on unmatched money',
                 'ordering': ('-id',),
-                'permissions': (('propose_unmatchedact', 'Can propose what becomes of money without a home'), ('decide_unmatchedact', 'Can decide on money without a home')),
+                'permissions': (('propose_unmatchedact', 'Can propose what becomes of unmatched money'), ('decide_unmatchedact', 'Can decide on unmatched money')),
                 'constraints': [models.CheckConstraint(condition=models.Q(('decided_by_id__isnull', True), models.Q(('decided_by_id', models.F('proposed_by_id')), _negated=True), _connector='OR'), name='unmatched_act_two_people'), models.CheckConstraint(condition=models.Q(models.Q(('decided_by_id__isnull', False), ('state__in', ['done', 'rejected'])), models.Q(('decided_by_id__isnull', True), ('state__in', ['pending', 'withdrawn'])), _connector='OR'), name='unmatched_act_decided_by_somebody'), models.CheckConstraint(condition=models.Q(models.Q(('customer__isnull', False), ('evidence', ''), ('kind', 'credit')), models.Q(('customer__isnull', True), ('kind', 'send_back'), models.Q(('evidence', ''), _negated=True)), models.Q(('customer__isnull', True), ('evidence', ''), ('kind', 'keep')), _connector='OR'), name='unmatched_act_has_what_it_needs'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='unmatched_act_says_why'), models.UniqueConstraint(condition=models.Q(('state', 'pending')), fields=('payin',), name='unmatched_act_one_waits'), models.UniqueConstraint(condition=models.Q(('state__in', ['pending', 'done']), models.Q(('evidence', ''), _negated=True)), fields=('evidence',), name='unmatched_act_evidence_once')],
             },
         ),

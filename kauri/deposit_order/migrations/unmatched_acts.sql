@@ -2,7 +2,7 @@
 create function deposit_order_act_identity() returns trigger language plpgsql as $$
 begin
   if tg_op = 'DELETE' then
-    raise exception 'an act on money without a home is never deleted' using errcode = 'KA403';
+    raise exception 'an act on unmatched money is never deleted' using errcode = 'KA403';
   end if;
   if (new.public_id, new.payin_id, new.kind, new.with_fee, new.evidence, new.reason, new.proposed_by_id,
       new.proposed_at) is distinct from
@@ -10,7 +10,7 @@ begin
       old.proposed_at)
      or new.customer_id is distinct from old.customer_id
      or (old.state <> 'pending' and new is distinct from old) then
-    raise exception 'an act on money without a home stays what it was' using errcode = 'KA403';
+    raise exception 'an act on unmatched money stays what it was' using errcode = 'KA403';
   end if;
   return new;
 end $$;

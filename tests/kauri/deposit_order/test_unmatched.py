@@ -1,4 +1,4 @@
-"""Money without a home: each kind has its fault, its place in the books, and two people to decide."""
+"""Unmatched money: each kind has its fault, its place in the books, and two people to decide."""
 
 from __future__ import annotations
 
