@@ -26,6 +26,7 @@ from kauri.order_core.api import OrderView, orders_router
 from kauri.order_core.api import router as order_core
 from kauri.withdrawal_order.api import router as withdrawal_order
 from kauri.withdrawal_order.body import withdrawal_object
+from kauri.withdrawal_order.selectors import WITHDRAWAL_PARTS
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,11 @@ api.add_router(
             "DEPOSIT": OrderView(
                 deposit_object, ("deposit__payin", "deposit__convert_to"), with_chain_height
             ),
-            "WITHDRAWAL": OrderView(withdrawal_object, ("withdrawal__payout", "withdrawal__network")),
+            "WITHDRAWAL": OrderView(
+                withdrawal_object,
+                ("withdrawal__network", "split_from"),
+                prefetch=(WITHDRAWAL_PARTS,),
+            ),
             "INTERNAL_MOVEMENT": OrderView(
                 movement_object, ("movement__recipient",), received=received_object
             ),

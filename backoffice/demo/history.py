@@ -31,6 +31,7 @@ from kauri.order_core.states import OrderStatus
 from kauri.payment_provider.gateway import Event, EventKind, PayoutStatus
 from kauri.payment_provider.models import Payout
 from kauri.wallet.services import link_create
+from kauri.withdrawal_order import paying
 from kauri.withdrawal_order import services as withdrawals
 
 #: New customers a day, on an average day.
@@ -255,7 +256,7 @@ class Story:
             if payout is None or payout.state not in Payout.OPEN_STATES:
                 return
             Payout.objects.filter(pk=payout.pk).update(next_attempt_at=order.created_at)
-            withdrawals.payout_advance(payout.pk)
+            paying.payout_advance(payout.pk)
             payout.refresh_from_db()
 
     def _last_hours(self) -> None:

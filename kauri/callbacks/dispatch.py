@@ -19,7 +19,7 @@ from kauri.payment_provider.gateway import (
     Reply,
 )
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 
 #: The kinds of providers that call us.
 KINDS = (Provider.Kind.PAYMENT, Provider.Kind.VERIFICATION)
@@ -63,12 +63,12 @@ def apply(meaning: CallbackMeaning, provider: Provider) -> Effect | Invalid:
             payout = Payout.objects.filter(public_id=reference, provider=provider).first()
             if payout is None:
                 return Effect(EffectKind.NOTHING, "a hint about nothing of ours")
-            withdrawals.payout_advance(payout.pk)
+            paying.payout_advance(payout.pk)
             return Effect(EffectKind.DONE, "asked the provider")
         case Event(kind=EventKind.PAYIN):
             return deposits.deposit_event(meaning, provider)
         case Event():
-            return withdrawals.payout_event(meaning, provider)
+            return paying.payout_event(meaning, provider)
 
 
 def _webhook(raw: RawCallback) -> verifier.RawWebhook:

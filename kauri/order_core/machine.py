@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -25,8 +26,9 @@ def start(
     reason: str = "",
     through: Sequence[OrderStatus] = (),
     also: Sequence[Callable[[Order], Event]] = (),
+    detail: Callable[[Order], None] | None = None,
 ) -> Order:
-    """Save a new order with the first row of its history.
+    """Save a new order with the first row of its history; ``detail`` then saves its type's own row.
 
     ``through``: moves that it makes at once, each with its row of history and its event; the order
     itself is written once, as it stands after them. ``also`` makes further events to tell then.
@@ -38,6 +40,8 @@ def start(
     finished = clock.now() if last in FINAL else None
     order.status, order.finished_at = last, finished
     order.save(force_insert=True)
+    if detail is not None:
+        detail(order)
     rows, events = [], []
     for before, after in pairwise(["", *path]):
         # Each event tells the order as it stood then.
@@ -62,6 +66,66 @@ def transition(order: Order, to: OrderStatus, *, actor: Actor, body: Body, reaso
     order.save(update_fields=["status", "updated_at", "finished_at"])
     _row(order, current, to, actor, reason).save(force_insert=True)
     emit_all([_event(order, body)])
+
+
+def split_off(
+    order: Order,
+    *,
+    amount_out: Decimal,
+    fee: Decimal,
+    actor: Actor,
+    body: Body,
+    reason: str,
+    detail: Callable[[Order], None],
+) -> Order:
+    """A locked order was paid in part: the rest becomes an order that ends ERROR, and this one closes without it.
+
+    ``amount_out`` and ``fee`` are the rest's. The database lets an order's amounts fall by exactly these.
+    """
+    path = [OrderStatus.NEW, OrderStatus(order.status), OrderStatus.ERROR]
+    for current, following in [*pairwise(path), (OrderStatus(order.status), OrderStatus.CLOSED)]:
+        _must_be_listed(order, current, following)
+    now = clock.now()
+    rest = Order(
+        type=order.type,
+        sub_type=order.sub_type,
+        owner=order.owner,
+        status=OrderStatus.ERROR,
+        currency_in=order.currency_in,
+        amount_in=amount_out + fee,
+        currency_out=order.currency_out,
+        amount_out=amount_out,
+        fee=fee,
+        fee_currency=order.fee_currency,
+        callback_url=order.callback_url,
+        comment=order.comment,
+        additional_info=order.additional_info,
+        source=order.source,
+        ip=order.ip,
+        user_agent=order.user_agent,
+        explanation=order.explanation,
+        split_from=order,
+        finished_at=now,
+    )
+    rest.save(force_insert=True)
+    detail(rest)
+    Transition.objects.bulk_create(
+        [
+            _row(rest, before, OrderStatus(after), actor, f"the unpaid rest of {order.public_id}: {reason}")
+            for before, after in pairwise(["", *path])
+        ]
+    )
+    current = OrderStatus(order.status)
+    order.amount_in -= rest.amount_in
+    order.amount_out -= rest.amount_out
+    order.fee -= rest.fee
+    order.status, order.updated_at, order.finished_at = OrderStatus.CLOSED, now, now
+    order.save(update_fields=["amount_in", "amount_out", "fee", "status", "updated_at", "finished_at"])
+    _row(order, current, OrderStatus.CLOSED, actor, f"paid in part; the rest is {rest.public_id}").save(
+        force_insert=True
+    )
+    emit_all([_event(order, body), _event(rest, body)])
+    return rest
 
 
 def _must_be_listed(order: Order, current: OrderStatus, to: OrderStatus) -> None:

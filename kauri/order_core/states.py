@@ -46,13 +46,26 @@ MOVES: Final[dict[OrderType, Moves]] = {
         S.BLOCKED: frozenset({S.CLOSED, S.ERROR}),
     },
     OrderType.WITHDRAWAL: {
-        S.NEW: frozenset({S.WAITING_FOR_OPERATOR_CONFIRMATION, S.PAYMENT_IN_PROGRESS, S.CANCELLED, S.ERROR}),
+        S.NEW: frozenset(
+            {
+                S.WAITING_FOR_CONFIRMATION,
+                S.WAITING_FOR_OPERATOR_CONFIRMATION,
+                S.PAYMENT_IN_PROGRESS,
+                S.CANCELLED,
+                S.ERROR,
+            }
+        ),
+        # The customer confirms by a code.
+        S.WAITING_FOR_CONFIRMATION: frozenset(
+            {S.WAITING_FOR_OPERATOR_CONFIRMATION, S.PAYMENT_IN_PROGRESS, S.CANCELLED, S.EXPIRED, S.ERROR}
+        ),
         S.WAITING_FOR_OPERATOR_CONFIRMATION: frozenset(
             {S.CONFIRMED_BY_OPERATOR, S.CANCELLED_BY_OPERATOR, S.CANCELLED}
         ),
         S.CONFIRMED_BY_OPERATOR: frozenset({S.PAYMENT_IN_PROGRESS, S.ERROR}),
         S.CANCELLED_BY_OPERATOR: frozenset({S.CANCELLED}),
-        S.PAYMENT_IN_PROGRESS: frozenset({S.CLOSED, S.ERROR}),
+        S.PAYMENT_IN_PROGRESS: frozenset({S.CLOSED, S.ERROR, S.CANCELLING}),
+        S.CANCELLING: frozenset({S.CANCELLED}),
     },
     OrderType.INTERNAL_MOVEMENT: {
         S.NEW: frozenset({S.CLOSED, S.WAITING_FOR_OPERATOR_CONFIRMATION}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
@@ -46,11 +46,17 @@ BYTES: Final = ("state", "provider_reference", "payload", "nonce", "source_addre
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one step found out. ``final`` says whether the order can be settled by it."""
+    """What one step found out. ``final`` says whether the order can be settled by it.
+
+    ``not_before``: when to look again, where that is known. ``unsent_only``: said of a row of which
+    nothing was stored; it counts for nothing when the row has got further.
+    """
 
     status: PayoutStatus
     state: PayoutState
     reason: str = ""
+    not_before: datetime | None = None
+    unsent_only: bool = False
 
     @property
     def final(self) -> bool:
@@ -128,7 +134,7 @@ def record(row: Outgoing, outcome: Outcome) -> bool:
     elif row.state in {State.PREPARED, State.UNKNOWN} and not outcome.reason:
         row.state = State.SENT
         row.sent_at = row.sent_at or now
-    row.next_attempt_at = now + _delay(row)
+    row.next_attempt_at = outcome.not_before or now + _delay(row)
     return became_unknown
 
 
@@ -137,9 +143,9 @@ def ask(row: Outgoing, gateway: Gateway) -> PayoutState:
     return gateway.fetch_payout(_request(row, gateway), _prepared(row))
 
 
-def waiting(reason: str) -> Outcome:
+def waiting(reason: str, not_before: datetime | None = None) -> Outcome:
     """Nothing new is known; the row says why and is tried again."""
-    return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300])
+    return Outcome(PayoutStatus.PENDING, PayoutState(PayoutStatus.PENDING), reason[:300], not_before)
 
 
 def _prepare(row: Outgoing, gateway: Gateway, beside: Sequence[Payout]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
 from kauri.account.selectors import require_permission
 from kauri.common import clock
@@ -21,7 +23,7 @@ from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
 from kauri.payment_provider import coins, routing, scanning, sending
 from kauri.payment_provider.gateway import ConfigError, GatewayError, PayoutState, PayoutStatus
-from kauri.payment_provider.models import Payout, ProviderBalanceSnapshot
+from kauri.payment_provider.models import Channel, Payout, ProviderBalanceSnapshot
 from kauri.payment_provider.sending import Outcome as Outcome
 
 
@@ -74,7 +76,11 @@ def payout_companions(payout: Payout) -> list[Payout]:
             row.attempts += 1
             row.lease_until = now + sending.LEASE
             row.save(update_fields=["attempts", "lease_until"])
-        return rows
+    admitted = [row for row in rows if payout_admit(row, beside=True) is None]
+    held_back = [row.pk for row in rows if row not in admitted]
+    if held_back:
+        Payout.objects.filter(pk__in=held_back, state=Payout.State.NEW).update(lease_until=None)
+    return admitted
 
 
 def payout_step(payout: Payout, beside: Sequence[Payout] = ()) -> Outcome:
@@ -96,11 +102,57 @@ def payout_record(payout: Payout, outcome: Outcome) -> Payout:
     A final row is never changed again: a late or doubled step finds it final and leaves it.
     """
     row = lock(Payout.objects.select_related("currency", "provider").filter(pk=payout.pk)).get()
+    if outcome.unsent_only and row.state != Payout.State.NEW:
+        return row
     if row.state in Payout.OPEN_STATES:
         if sending.record(row, outcome):
             _tell_unknown(row, outcome.reason)
         row.save()
     return row
+
+
+def payout_admit(payout: Payout, *, beside: bool = False) -> Outcome | None:
+    """Let a claimed payout through its channel: None when it may go, else why and until when it waits.
+
+    One at a time per channel, so that two workers can't both use the last of a day's cap. ``beside``:
+    it goes with another's transaction, and the pace is that one's.
+    """
+    if payout.state != Payout.State.NEW:
+        return None
+    with transaction.atomic():
+        channel = lock(Channel.objects.filter(provider=payout.provider, currency=payout.currency)).first()
+        if channel is None:
+            return None
+        if not channel.is_enabled:
+            return sending.waiting("the channel is switched off")
+        now = clock.now()
+        opening = channel.next_opening(now)
+        if opening > now:
+            return sending.waiting("outside of the channel's hours", opening)
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        if payout.admitted_at is not None and payout.admitted_at >= midnight:
+            return None
+        if channel.pace_seconds and not beside:
+            last = (
+                Payout.objects.filter(provider=payout.provider, currency=payout.currency)
+                .exclude(pk=payout.pk)
+                .aggregate(last=Max("admitted_at"))["last"]
+            )
+            following = last and last + timedelta(seconds=channel.pace_seconds)
+            if following and following > now:
+                return sending.waiting("the channel's pace", following)
+        if channel.daily_cap is not None:
+            spent = routing.spent_today(channel, now, without=payout)
+            if spent + payout.amount > channel.daily_cap:
+                return sending.waiting("the channel's daily cap", midnight + timedelta(days=1))
+        payout.admitted_at = now
+        payout.save(update_fields=["admitted_at"])
+    return None
+
+
+def given_up(reason: str) -> Outcome:
+    """Never sent, and never to be: final for a payout of which nothing was stored, nothing for any other."""
+    return Outcome(PayoutStatus.FAILED, PayoutState(PayoutStatus.FAILED), reason[:300], unsent_only=True)
 
 
 def can_cancel(payout: Payout) -> bool:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from kauri.order_core.models import Order
 from kauri.order_core.selectors import order_object
+from kauri.order_core.states import OrderStatus
 from kauri.payment_provider.models import Payout
+
+#: Nothing is paid out before it is decided: such orders have no parts.
+_UNPAID: Final = frozenset(
+    {
+        OrderStatus.NEW,
+        OrderStatus.WAITING_FOR_CONFIRMATION,
+        OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION,
+        OrderStatus.CONFIRMED_BY_OPERATOR,
+        OrderStatus.CANCELLED_BY_OPERATOR,
+    }
+)
 
 
 def withdrawal_object(order: Order) -> dict[str, Any]:
     """The old order object of a withdrawal, in answers and webhooks alike."""
     detail = order.withdrawal
-    payout = detail.payout
+    parts = [] if OrderStatus(order.status) in _UNPAID else detail.parts.all()
     return order_object(
         order,
         {
             "wallet_to": detail.destination,
             "payment_method": detail.network.code if detail.network else None,
             "amount_to_withdrawal": order.amount_out,
-            "withdrawal_transactions": [_transaction(payout)] if payout else [],
+            "withdrawal_transactions": [_transaction(part.payout) for part in parts],
+            "unpaid_rest_of": str(order.split_from.public_id) if order.split_from else None,
             "additional_info": order.additional_info,
         },
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -20,10 +20,14 @@ from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
 from kauri.order_core.selectors import NOT_COUNTED
 from kauri.order_core.states import OrderStatus, OrderType
-from kauri.withdrawal_order.models import WithdrawalDetail
+from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
 
 OVERDUE_AFTER: Final = timedelta(minutes=30)
 YOUNG_ACCOUNT: Final = timedelta(days=7)
+#: For pages of orders: the parts of all of them, with their payouts, in one query.
+WITHDRAWAL_PARTS: Final = Prefetch(
+    "withdrawal__parts", queryset=WithdrawalPart.objects.select_related("payout")
+)
 _LAST_ORDERS = 10
 _OTHERS_SHOWN = 5
 
@@ -83,6 +87,7 @@ class Decision:
     """Everything on the page of one withdrawal."""
 
     detail: WithdrawalDetail
+    parts: list[WithdrawalPart]
     order: Order
     approval: Approval | None
     votes: list[ApprovalVote]
@@ -99,6 +104,24 @@ class Decision:
 
     def has_voted(self, user_id: int) -> bool:
         return any(vote.actor_kind == "operator" and vote.actor_id == str(user_id) for vote in self.votes)
+
+
+def orders() -> QuerySet[Order]:
+    """Withdrawals with all that their bodies and services read."""
+    return Order.objects.filter(type=OrderType.WITHDRAWAL).select_related(
+        "owner",
+        "currency_in",
+        "currency_out",
+        "fee_currency",
+        "withdrawal__provider",
+        "withdrawal__network",
+        "split_from",
+    )
+
+
+def parts_of(detail: WithdrawalDetail) -> list[WithdrawalPart]:
+    """A withdrawal's parts as they stand now, each with its payout."""
+    return list(detail.parts.select_related("payout__provider", "payout__currency", "payout__cost_currency"))
 
 
 def queue() -> QuerySet[Approval]:
@@ -181,11 +204,9 @@ def details() -> QuerySet[WithdrawalDetail]:
         "order__currency_out",
         "order__fee_currency",
         "order__approval__taken_by",
+        "order__split_from",
         "network",
         "provider",
-        "payout__provider",
-        "payout__currency",
-        "payout__cost_currency",
     )
 
 
@@ -196,6 +217,7 @@ def decision(detail: WithdrawalDetail) -> Decision:
     balances = {found.currency.pk: found for found in customer_balances(order.owner_id)}
     return Decision(
         detail=detail,
+        parts=parts_of(detail),
         order=order,
         approval=approval,
         votes=list(approval.votes.all()) if approval is not None else [],

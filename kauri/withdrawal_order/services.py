@@ -1,4 +1,4 @@
-"""Money that goes out: held, decided by people where a rule says so, paid, captured or released."""
+"""Money that goes out: held, decided by people where a rule says so, then paid (``paying.py``) or given back."""
 
 from __future__ import annotations
 
@@ -14,25 +14,19 @@ from django.db.models import QuerySet
 from kauri.account.models import User
 from kauri.account.selectors import require_permission
 from kauri.common.actor import Actor
-from kauri.common.effects import Effect, EffectKind
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.money import parse_amount
-from kauri.common.tasks import enqueue
 from kauri.core.audit import audit
-from kauri.core.models import Currency, Provider
+from kauri.core.models import Currency
 from kauri.order_core import approvals, machine, policies
 from kauri.order_core.models import Approval, ApprovalVote, Order
 from kauri.order_core.states import FINAL, OrderStatus, OrderType
 from kauri.payment_provider import routing
-from kauri.payment_provider import services as payouts
-from kauri.payment_provider.gateway import Direction, Event, PayoutStatus, Rejected
-from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import postings
+from kauri.withdrawal_order import paying, postings
 from kauri.withdrawal_order.body import withdrawal_object
 from kauri.withdrawal_order.models import WithdrawalDetail
-
-STEP_TASK = "kauri.withdrawal_order.tasks.payout_advance"
+from kauri.withdrawal_order.selectors import orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +65,7 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     user = lock(User.objects.filter(pk=request.user_id)).get()
     if not user.is_active:
         raise KauriError("account_disabled")
-    provider, gateway, network = routing.route(currency, Direction.OUT, request.network)
-    try:
-        destination = gateway.validate_destination(currency.code, request.destination)
-    except Rejected as exc:
-        raise KauriError("invalid_destination", str(exc), fields={"wallet_to": str(exc)}) from None
+    plan = routing.plan(currency, amount, request.network, request.destination)
     judgement = policies.judge(OrderType.WITHDRAWAL, currency, user, amount)
     policies.require_code(judgement, user, request.totp_code)
     if (
@@ -85,7 +75,7 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
         ).exists()
     ):
         raise KauriError("conflict", "this external_id names another withdrawal")
-    rules = judgement.rules + _destination_rules(user, destination)
+    rules = judgement.rules + _destination_rules(user, plan.destination)
     order = Order(
         type=OrderType.WITHDRAWAL,
         owner=user,
@@ -104,18 +94,16 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
         user_agent=request.user_agent[:300],
         explanation={**judgement.as_json(), "rules": rules},
     )
-    order.withdrawal = WithdrawalDetail(
-        order=order, destination=destination, network=network, provider=provider
+    machine.start(
+        order, actor=actor, body=withdrawal_object, detail=lambda saved: _detail_create(saved, plan)
     )
-    machine.start(order, actor=actor, body=withdrawal_object)
-    WithdrawalDetail.objects.create(order=order, destination=destination, network=network, provider=provider)
     if rules:
         machine.transition(
             order, OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION, actor=actor, body=withdrawal_object
         )
         approvals.request(order, rules=rules, needed=judgement.policy["approvals_needed"] or 1)
     else:
-        _start_payout(order, actor)
+        paying.start(order, actor)
     postings.hold(order, actor=actor)
     return order
 
@@ -187,7 +175,7 @@ def withdrawal_cancel(*, order_id: uuid.UUID, user_id: int, actor: Actor) -> Ord
         before={"status": OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION.value},
         after={"status": order.status},
     )
-    postings.release(order, None, actor=actor, reason="taken back by the customer")
+    postings.release(order, [], actor=actor, reason="taken back by the customer")
     return order
 
 
@@ -210,7 +198,7 @@ def withdrawal_reject(*, order_id: uuid.UUID, actor: Actor, reason: str) -> Orde
 def withdrawal_take(*, order_id: uuid.UUID, actor: Actor) -> Order:
     """Tell the other operators that this one is being looked at."""
     require_permission(actor, "withdrawal_order.approve_withdrawaldetail")
-    order = _locked(order_id)
+    order = paying.locked(order_id)
     approvals.take(order, actor=actor)
     audit(actor, "withdrawal_take", object_type="order", object_id=order.public_id)
     return order
@@ -220,80 +208,10 @@ def withdrawal_take(*, order_id: uuid.UUID, actor: Actor) -> Order:
 def withdrawal_untake(*, order_id: uuid.UUID, actor: Actor) -> Order:
     """Give it back to the queue."""
     require_permission(actor, "withdrawal_order.approve_withdrawaldetail")
-    order = _locked(order_id)
+    order = paying.locked(order_id)
     approvals.untake(order, actor=actor)
     audit(actor, "withdrawal_untake", object_type="order", object_id=order.public_id)
     return order
-
-
-def payout_advance(payout_id: int) -> None:
-    """One step of a payout, and the order's settlement when the step was the last.
-
-    Claim, commit; call out with no transaction open; record and settle in one transaction. Killed
-    anywhere, the next run finds the row and goes on from what it says.
-    """
-    payout = payouts.payout_claim(payout_id)
-    if payout is None:
-        return
-    if _is_held(payout):
-        outcome = payouts.held("the customer froze the account")
-    else:
-        beside = [one for one in payouts.payout_companions(payout) if not _is_held(one)]
-        outcome = payouts.payout_step(payout, beside)
-    payout_settle(payout, outcome, actor=routing.provider_actor(payout.provider))
-
-
-def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor) -> None:
-    """Write a payout's outcome and, when final, capture or release the order with it."""
-    with transaction.atomic():
-        order = _locked(payout.order_id)
-        before = payout.state
-        row = payouts.payout_record(payout, outcome)
-        order.withdrawal.payout = row  # what clients are told is the payout as it stands now
-        if OrderStatus(order.status) in FINAL:
-            return
-        if row.state == Payout.State.CONFIRMED:
-            machine.transition(order, OrderStatus.CLOSED, actor=actor, body=withdrawal_object)
-            postings.capture(order, row, actor=actor)
-        elif row.state == Payout.State.FAILED:
-            machine.transition(
-                order, OrderStatus.ERROR, actor=actor, body=withdrawal_object, reason=row.last_error
-            )
-            postings.release(order, row, actor=actor, reason="payout failed")
-        elif row.state != before:
-            enqueue(STEP_TASK, row.pk)
-
-
-def payout_event(event: Event, provider: Provider) -> Effect:
-    """A gateway's trusted word about a payout. ``conflict`` when amount or currency differ from ours."""
-    try:
-        payout = Payout.objects.select_related("provider", "currency").get(
-            public_id=uuid.UUID(event.reference), provider=provider
-        )
-    except (ValueError, Payout.DoesNotExist):
-        return Effect(EffectKind.NOTHING, "no payout of ours has this reference")
-    final = {Payout.State.CONFIRMED: PayoutStatus.FAILED, Payout.State.FAILED: PayoutStatus.CONFIRMED}
-    if payout.state in final:
-        if event.status is final[Payout.State(payout.state)]:
-            raise KauriError("conflict", f"this payout is final already: {payout.state}")
-        return Effect(EffectKind.REPEATED, "this payout is final already")
-    if event.currency != payout.currency.code or event.amount != payout.amount:
-        raise KauriError("conflict", "amount or currency differ from the payout's")
-    if event.status not in {PayoutStatus.CONFIRMED, PayoutStatus.FAILED}:
-        return Effect(EffectKind.NOTHING, f"the payout is {event.status.value}")
-    if payout.state == Payout.State.NEW:
-        raise KauriError("conflict", "this payout was not sent yet")
-    answer = {"callback": event.status.value, "provider_reference": event.provider_reference}
-    payout_settle(payout, payouts.told(event.status, answer), actor=routing.provider_actor(provider))
-    return Effect(EffectKind.DONE, f"payout {event.status.value}")
-
-
-def payouts_sweep() -> int:
-    """Enqueue again every payout that is due: covers lost, doubled and killed tasks."""
-    due = payouts.due_payouts()
-    for pk in due:
-        enqueue(STEP_TASK, pk)
-    return len(due)
 
 
 def _decide(
@@ -306,7 +224,7 @@ def _decide(
     permission = "approve" if decision is ApprovalVote.Decision.APPROVE else "reject"
     with transaction.atomic():
         require_permission(actor, f"withdrawal_order.{permission}_withdrawaldetail")
-        order = _locked(order_id)
+        order = paying.locked(order_id)
         approval = approvals.vote(order, actor=actor, decision=decision, reason=reason)
         audit(
             actor,
@@ -327,7 +245,7 @@ def _approved(order: Order, actor: Actor, reason: str) -> None:
     machine.transition(
         order, OrderStatus.CONFIRMED_BY_OPERATOR, actor=actor, body=withdrawal_object, reason=reason
     )
-    _start_payout(order, actor)
+    paying.start(order, actor)
 
 
 def _rejected(order: Order, actor: Actor, reason: str) -> None:
@@ -335,22 +253,7 @@ def _rejected(order: Order, actor: Actor, reason: str) -> None:
         order, OrderStatus.CANCELLED_BY_OPERATOR, actor=actor, body=withdrawal_object, reason=reason
     )
     machine.transition(order, OrderStatus.CANCELLED, actor=actor, body=withdrawal_object, reason=reason)
-    postings.release(order, None, actor=actor, reason=reason)
-
-
-def _start_payout(order: Order, actor: Actor) -> None:
-    detail = order.withdrawal
-    payout = payouts.payout_create(
-        order_id=order.public_id,
-        provider=detail.provider,
-        currency=order.currency_out,
-        amount=order.amount_out,
-        destination=detail.destination,
-    )
-    WithdrawalDetail.objects.filter(pk=order.pk).update(payout=payout)
-    detail.payout = payout
-    machine.transition(order, OrderStatus.PAYMENT_IN_PROGRESS, actor=actor, body=withdrawal_object)
-    enqueue(STEP_TASK, payout.pk)
+    postings.release(order, [], actor=actor, reason=reason)
 
 
 def _destination_rules(user: User, destination: str) -> list[dict[str, Any]]:
@@ -369,30 +272,11 @@ def _destination_rules(user: User, destination: str) -> list[dict[str, Any]]:
     ]
 
 
-def _is_held(payout: Payout) -> bool:
-    """Whether nothing of it was sent yet, and its customer says that the account is in wrong hands."""
-    unsent = payout.state in {Payout.State.NEW, Payout.State.PREPARED}
-    return unsent and Order.objects.filter(public_id=payout.order_id, owner__frozen_at__isnull=False).exists()
-
-
-def _locked(order_id: uuid.UUID) -> Order:
-    order = lock(_orders().filter(public_id=order_id, type=OrderType.WITHDRAWAL)).first()
-    if order is None:
-        raise KauriError("not_found")
-    return order
+def _detail_create(order: Order, plan: routing.Plan) -> None:
+    order.withdrawal = WithdrawalDetail.objects.create(
+        order=order, destination=plan.destination, network=plan.network, provider=plan.provider
+    )
 
 
 def _own(user_id: int) -> QuerySet[Order]:
-    return _orders().filter(owner_id=user_id, type=OrderType.WITHDRAWAL)
-
-
-def _orders() -> QuerySet[Order]:
-    return Order.objects.select_related(
-        "owner",
-        "currency_in",
-        "currency_out",
-        "fee_currency",
-        "withdrawal__provider",
-        "withdrawal__network",
-        "withdrawal__payout",
-    )
+    return orders().filter(owner_id=user_id)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kauri.withdrawal_order import services
+from kauri.withdrawal_order import paying
 
 
 def payout_advance(payout_id: int) -> None:
     """The next step of one payout."""
-    services.payout_advance(payout_id)
+    paying.payout_advance(payout_id)
 
 
 def payouts_sweep() -> None:
     """Enqueue what is due."""
-    services.payouts_sweep()
+    paying.payouts_sweep()

@@ -75,12 +75,12 @@ def test_one_page_costs_the_same_for_one_and_for_thirty(
     pay_out(user, START)
     pay_in(user, 0, START)
     api.get(HISTORY)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         assert len(ids(api.get(f"{HISTORY}?limit=100"))) == 2
     for number in range(1, 16):
         pay_out(user, START + timedelta(days=2 * number))
         pay_in(user, number, START + timedelta(days=2 * number))
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         answer = api.get(f"{HISTORY}?limit=100")
         assert len(ids(answer)) == 32
     counts = {order["details"].get("confirmations_count") for order in answer.json()["orders"]}

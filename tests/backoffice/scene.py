@@ -35,6 +35,7 @@ from kauri.internal_movement_order.services import MovementRequest, movement_cre
 from kauri.notification.models import Delivery, DeliveryAttempt
 from kauri.order_core.models import Approval, Order, Policy, ScreeningPolicy
 from kauri.payment_provider.models import Payin, Payout
+from kauri.withdrawal_order.models import WithdrawalPart
 from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
 from tests.moves import as_owner, give
 
@@ -192,8 +193,9 @@ def payout(order: Order, state: str = Payout.State.UNKNOWN) -> Payout:
         last_error="the node did not answer",
         answer={"status": "pending", "confirmations": 0},
     )
-    order.withdrawal.payout = row
-    order.withdrawal.save(update_fields=["payout"])
+    WithdrawalPart.objects.create(
+        detail=order.withdrawal, ordinal=1, amount=order.amount_out, fee=order.fee, payout=row
+    )
     return row
 
 

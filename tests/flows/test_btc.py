@@ -20,7 +20,7 @@ from kauri.order_core.models import Order
 from kauri.payment_provider import sending
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.models import Coin, Payin
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 from tests.house import Bitcoin
 from tests.kauri.payment_provider.kills import after
 from tests.moves import Crash, approved, balance_of, events, transfers
@@ -61,7 +61,7 @@ def go_on(bitcoin: Bitcoin, rounds: int = 6) -> None:
     for number in range(rounds):
         with clock.standing_at(start + number * timedelta(minutes=11)):
             for pk in payouts.due_payouts():
-                withdrawals.payout_advance(pk)
+                paying.payout_advance(pk)
         bitcoin.chain.mine()
         scan(bitcoin)
 
@@ -206,7 +206,7 @@ def test_killed_and_resumed_it_is_paid_once(
     name = "_copy" if kill == "prepare" else "_send"
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(sending, name, after(getattr(sending, name)))
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     go_on(bitcoin, 8)
     closed(order)
     assert bitcoin.balance(to) == Decimal("0.04")
@@ -225,7 +225,7 @@ def test_a_lost_answer_is_looked_up(
     btc_middleman.lost.add("sendrawtransaction")
     to = bitcoin.chain.stranger()
     order, payout = approved(user, operator(), "0.04", currency="BTC", to=to)
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.state == "unknown"
     assert balance_of(user, "BTC")[1] == Decimal("0.0402"), "the hold stays"
@@ -244,12 +244,12 @@ def test_a_stuck_payout_is_replaced_by_a_dearer_one(
     deposit(bitcoin, user, "0.5")
     to = bitcoin.chain.stranger()
     order, payout = approved(user, operator(), "0.04", currency="BTC", to=to)
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     first = payout.provider_reference
     assert first in bitcoin.chain.pool()
     with clock.standing_at(clock.now() + timedelta(minutes=12)):
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.provider_reference != first
     assert bitcoin.chain.pool() == {payout.provider_reference}
@@ -268,11 +268,11 @@ def test_a_stuck_batch_is_replaced_as_one_and_each_is_paid_once(
     deposit(bitcoin, user, "0.5")
     places = [bitcoin.chain.stranger() for _ in range(3)]
     made = [approved(user, treasurer, f"0.0{n}", currency="BTC", to=to) for n, to in enumerate(places, 1)]
-    withdrawals.payout_advance(made[0][1].pk)
+    paying.payout_advance(made[0][1].pk)
     [first] = bitcoin.chain.pool()
     with clock.standing_at(clock.now() + timedelta(minutes=12)):
         for pk in payouts.due_payouts():
-            withdrawals.payout_advance(pk)
+            paying.payout_advance(pk)
     [second] = bitcoin.chain.pool()
     assert second != first
     for _, payout in made:
@@ -294,7 +294,7 @@ def test_a_cancelled_payout_gives_everything_back(
     deposit(bitcoin, user, "0.5")
     to = bitcoin.chain.stranger()
     order, payout = approved(user, treasurer, "0.04", currency="BTC", to=to)
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payouts.payout_cancel(payout_id=payout.pk, actor=treasurer, reason="the fee is far too low")
     go_on(bitcoin, 8)
     order.refresh_from_db()

@@ -18,7 +18,7 @@ from kauri.internal_movement_order.services import MovementRequest, movement_cre
 from kauri.order_core.models import Order, Policy
 from kauri.order_core.states import OrderStatus
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order.services import payouts_sweep
+from kauri.withdrawal_order.paying import payouts_sweep
 from tests.moves import approved, balance_of, give, later, sandbox_on, withdraw
 
 RULE = "security_changed"

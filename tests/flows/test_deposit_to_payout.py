@@ -17,9 +17,9 @@ from kauri.deposit_order.addresses import deposit_address
 from kauri.deposit_order.services import deposits_scan
 from kauri.order_core.models import Order, Transition
 from kauri.payment_provider.models import Payin, Payout
+from kauri.withdrawal_order.paying import payout_advance
 from kauri.withdrawal_order.services import (
     WithdrawalRequest,
-    payout_advance,
     withdrawal_approve,
     withdrawal_create,
     withdrawal_reject,

@@ -23,6 +23,7 @@ from kauri.deposit_order.addresses import deposit_address
 from kauri.order_core.models import Order
 from kauri.payment_provider.models import NonceCounter, Payin, Payout
 from kauri.wallet.models import DepositAddress, PaymentLink
+from kauri.withdrawal_order import paying
 from kauri.withdrawal_order import services as withdrawals
 from tests.api.client import ApiClient
 from tests.house import Usdt
@@ -47,7 +48,7 @@ def pay_all(usdt: Usdt) -> None:
     for minutes in range(1, 8):
         with clock.standing_at(later(minutes=11 * minutes)):
             for pk in Payout.objects.filter(state__in=Payout.OPEN_STATES).values_list("pk", flat=True):
-                withdrawals.payout_advance(pk)
+                paying.payout_advance(pk)
         usdt.chain.mine(3)
 
 
@@ -89,7 +90,7 @@ def test_many_approvals_are_one_payout(customer: Callable[..., User], operator: 
     )
     assert sorted(results) == ["ok", "wrong_state", "wrong_state", "wrong_state"]
     assert Payout.objects.count() == 1
-    withdrawals.payout_advance(Payout.objects.get().pk)
+    paying.payout_advance(Payout.objects.get().pk)
     assert transfers(TransferKind.WITHDRAWAL_CAPTURE) == 1
 
 
@@ -101,7 +102,7 @@ def test_workers_at_one_payout_and_payouts_at_one_nonce(
     for user in users:
         give(user, "USDT", "100")
         rows.append(approved(user, operator(), "40")[1].pk)
-    outcomes = together(4, lambda number: withdrawals.payout_advance(rows[number % 2]))
+    outcomes = together(4, lambda number: paying.payout_advance(rows[number % 2]))
     assert outcomes == [None] * 4
     pay_all(usdt)
     assert set(Order.objects.values_list("status", flat=True)) == {"CLOSED"}
@@ -214,7 +215,7 @@ def test_success_told_while_workers_poll(
     user = customer()
     give(user, "UAH", "200")
     order, payout = approved(user, operator(), "100", currency="UAH", to="sandbox:lost")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     word = Event(
         kind=EventKind.PAYOUT,
         reference=str(payout.public_id),
@@ -226,9 +227,9 @@ def test_success_told_while_workers_poll(
 
     def act(number: int) -> Any:
         if number % 2:
-            return withdrawals.payout_event(word, provider).kind.value
+            return paying.payout_event(word, provider).kind.value
         with clock.standing_at(later(minutes=5)):
-            return withdrawals.payout_advance(payout.pk)
+            return paying.payout_advance(payout.pk)
 
     results = together(4, act)
     assert [result for result in results if isinstance(result, Exception)] == []

@@ -198,7 +198,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "external_id": "text",
         "owner__email": "lower",
         "withdrawal__destination": "text",
-        "withdrawal__payout__provider_reference": "text",
+        "withdrawal__parts__payout__provider_reference": "text",
         "deposit__payin__transaction": "text",
         "deposit__payin__address": "text",
     }

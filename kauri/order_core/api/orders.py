@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 from pydantic import Field
@@ -28,6 +28,7 @@ from kauri.order_core.states import OrderStatus, OrderType
 class OrderView:
     """How one order type is shown: its body, the relations the body reads, and what a page adds.
 
+    ``prefetch`` names relations to many, read by a query each.
     ``received`` is the body for the other side, where an order type has one.
     """
 
@@ -35,6 +36,7 @@ class OrderView:
     relations: tuple[str, ...]
     annotate: Callable[[QuerySet[Order]], QuerySet[Order]] | None = None
     received: Callable[[Order], dict[str, Any]] | None = None
+    prefetch: tuple[Prefetch[Any], ...] = ()
 
     def shown(self, order: Order, user_id: int) -> dict[str, Any]:
         """The order as this customer may see it."""
@@ -81,10 +83,11 @@ def orders_router(views: Mapping[str, OrderView]) -> Router:
     """The router; ``views`` says how each order type is shown (the types live a floor above)."""
     router = Router(tags=["Orders"])
     relations = tuple({relation for view in views.values() for relation in view.relations})
+    many = [relation for view in views.values() for relation in view.prefetch]
 
     def wide(orders: QuerySet[Order]) -> QuerySet[Order]:
         """With all that the bodies read, in the same query."""
-        orders = orders.select_related(*relations)
+        orders = orders.select_related(*relations).prefetch_related(*many)
         for view in views.values():
             orders = view.annotate(orders) if view.annotate else orders
         return orders

@@ -45,6 +45,14 @@ class Order(models.Model):
     status = models.CharField(
         _("status"), max_length=40, choices=OrderStatus.choices, default=OrderStatus.NEW
     )
+    split_from = models.OneToOneField(
+        "self",
+        models.PROTECT,
+        null=True,
+        related_name="unpaid_rest",
+        verbose_name=_("unpaid rest of"),
+        help_text=_("the order that was paid in part, and closed with that part"),
+    )
     currency_in = models.ForeignKey(
         Currency, models.PROTECT, related_name="+", verbose_name=_("currency given")
     )
@@ -84,6 +92,12 @@ class Order(models.Model):
                 condition=models.Q(status__in=OrderStatus.values), name="order_status_known"
             ),
             models.CheckConstraint(condition=models.Q(type__in=OrderType.values), name="order_type_known"),
+            # The rest of a split withdrawal was never paid, and never will be.
+            models.CheckConstraint(
+                condition=models.Q(split_from__isnull=True)
+                | models.Q(type=OrderType.WITHDRAWAL, status=OrderStatus.ERROR),
+                name="order_rest_is_unpaid",
+            ),
             models.UniqueConstraint(
                 fields=("owner", "type", "external_id"),
                 condition=~models.Q(external_id=""),

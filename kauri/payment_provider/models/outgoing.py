@@ -81,6 +81,11 @@ class Payout(Outgoing):
     lead = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="companions", verbose_name=_("paid together with")
     )
+    admitted_at = models.DateTimeField(
+        _("let through by its channel"),
+        null=True,
+        help_text=_("it counts for the channel's day from here on"),
+    )
 
     class Meta(Outgoing.Meta):
         verbose_name = _("payout")
@@ -109,6 +114,12 @@ class Payout(Outgoing):
                 fields=("next_attempt_at",),
                 name="payout_due",
                 condition=models.Q(state__in=["new", "prepared", "sent", "unknown"]),
+            ),
+            # What a channel's pace and daily cap are reckoned from.
+            models.Index(
+                fields=("provider", "currency", "admitted_at"),
+                name="payout_admitted",
+                condition=models.Q(admitted_at__isnull=False),
             ),
         )
 

@@ -21,7 +21,7 @@ from kauri.core.models import AuditEntry, Provider
 from kauri.order_core.models import Order
 from kauri.payment_provider.models import Payin, Payout
 from kauri.wallet.models import PaymentLink
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 from tests.kauri.callbacks.caller import message, only, process_until_left, tell
 from tests.moves import (
     Crash,
@@ -129,7 +129,7 @@ def payout(
         user = customer()
         give(user, "UAH", "200")
         _, row = approved(user, operator(), "100", currency="UAH", to=f"sandbox:{outcome}")
-        withdrawals.payout_advance(row.pk)
+        paying.payout_advance(row.pk)
         row.refresh_from_db()
         return user, row
 

@@ -20,7 +20,7 @@ from kauri.common.actor import Actor
 from kauri.core.models import OutboxEvent
 from kauri.notification import services
 from kauri.notification.models import Delivery
-from kauri.withdrawal_order.services import payout_advance
+from kauri.withdrawal_order.paying import payout_advance
 from tests.moves import approved, give, sandbox_on, withdraw
 
 TOKEN = "123456789:AAErjDMdYf6Zb1m0Xy3-8w2ZtQ5c7e9gHiJ"

@@ -13,7 +13,7 @@ from kauri.common.actor import SYSTEM, Actor
 from kauri.core.models import AuditEntry
 from kauri.order_core.models import Approval, ApprovalVote, Order, Policy
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import services
+from kauri.withdrawal_order import paying, services
 from tests.moves import balance_of, code_of, events, give, queued, sandbox_on, withdraw
 
 
@@ -149,7 +149,7 @@ def test_a_known_destination_below_the_limit_asks_nobody(
     order: Order, operator: Callable[..., Actor]
 ) -> None:
     approve(order, operator())
-    services.payout_advance(Payout.objects.get().pk)
+    paying.payout_advance(Payout.objects.get().pk)
     assert status(order) == "CLOSED"
     second = withdraw(order.owner, "50", currency="UAH", to="sandbox:success")
     assert second.status == "PAYMENT_IN_PROGRESS"

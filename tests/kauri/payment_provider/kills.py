@@ -8,7 +8,7 @@ from typing import Any
 
 from kauri.common import clock
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 from tests.house import Usdt
 from tests.moves import (
     Crash,
@@ -43,7 +43,7 @@ def go_on(drain: Drain, usdt: Usdt | None = None, rounds: int = 6) -> None:
         if not Payout.objects.filter(state__in=Payout.OPEN_STATES).exists():
             return
         with clock.standing_at(start + number * timedelta(minutes=11)):
-            withdrawals.payouts_sweep()
+            paying.payouts_sweep()
             drain()
         if usdt is not None:
             usdt.chain.mine(3)

@@ -20,8 +20,7 @@ from kauri.order_core.models import Order
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateways.evm_erc20 import EvmErc20
 from kauri.payment_provider.models import NonceCounter, Payout
-from kauri.withdrawal_order import postings
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying, postings
 from tests.house import Usdt
 from tests.kauri.payment_provider.kills import after, before, go_on
 from tests.moves import (
@@ -97,7 +96,7 @@ def test_killed_at_a_boundary_and_resumed(
     user, order, payout = waiting
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(owner, name, kill(getattr(owner, name)))
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     forget_queue()
     payout.refresh_from_db()
     assert (payout.state, payout.attempts) == (state, 1)
@@ -106,8 +105,8 @@ def test_killed_at_a_boundary_and_resumed(
     assert hot_nonce(usdt) == on_chain
     assert balance_of(user) == (Decimal(59), Decimal(41))
     # Before the lease is over nobody touches it.
-    assert withdrawals.payouts_sweep() == 0
-    withdrawals.payout_advance(payout.pk)
+    assert paying.payouts_sweep() == 0
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.attempts == 1
     go_on(drain, usdt)
@@ -123,13 +122,13 @@ def test_killed_while_the_hold_is_captured(
     kill: Callable[[Any], Any],
 ) -> None:
     user, order, payout = waiting
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     usdt.chain.mine(3)
     forget_queue()
     with monkeypatch.context() as patch, clock.standing_at(clock.now() + timedelta(minutes=1)):
         patch.setattr(postings, "capture", kill(postings.capture))
         with pytest.raises(Crash):
-            withdrawals.payout_advance(payout.pk)
+            paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     order.refresh_from_db()
     assert (payout.state, order.status) == ("sent", "PAYMENT_IN_PROGRESS")
@@ -148,10 +147,10 @@ def test_a_lost_task_is_swept(usdt: Usdt, waiting: tuple[User, Order, Payout], d
 def test_a_doubled_task_is_harmless(usdt: Usdt, waiting: tuple[User, Order, Payout], drain: Drain) -> None:
     user, order, payout = waiting
     for _ in range(3):
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     go_on(drain, usdt)
     for _ in range(3):
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     settled(usdt, user, order, payout)
 
 
@@ -162,7 +161,7 @@ def test_lost_answer_is_looked_up_and_told_once(
     usdt.provider.settings = {**usdt.provider.settings, "rpc_url": middleman.url}
     usdt.provider.save()
     middleman.lost.add("eth_sendRawTransaction")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.state == "unknown"
     [alert] = events("payout.unknown")
@@ -193,7 +192,7 @@ def test_insufficient_float_waits_and_is_paid_later(
 ) -> None:
     user, order, payout = waiting
     usdt.chain.rpc.call("anvil_setBalance", usdt.hot_address, "0x0")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert (payout.state, payout.lease_until) == ("new", None)
     assert "InsufficientFloat" in payout.last_error
@@ -216,7 +215,7 @@ def test_a_provider_switched_off_sends_nothing_new(
     if crash:
         with monkeypatch.context() as patch, pytest.raises(Crash):
             patch.setattr(EvmErc20, "send_payout", before(None))
-            withdrawals.payout_advance(payout.pk)
+            paying.payout_advance(payout.pk)
     Provider.objects.filter(pk=usdt.provider.pk).update(is_enabled=False)
     go_on(drain, usdt)
     payout.refresh_from_db()
@@ -234,7 +233,7 @@ def test_a_sent_payout_is_followed_though_its_provider_is_off(
     usdt: Usdt, waiting: tuple[User, Order, Payout], drain: Drain
 ) -> None:
     user, order, payout = waiting
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     Provider.objects.filter(pk=usdt.provider.pk).update(is_enabled=False)
     usdt.chain.mine(3)
     go_on(drain, usdt)
@@ -245,12 +244,12 @@ def test_a_network_switched_off_keeps_its_confirmations(
     usdt: Usdt, waiting: tuple[User, Order, Payout], drain: Drain
 ) -> None:
     user, order, payout = waiting
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     usdt.network.is_enabled = False
     usdt.network.save()
     usdt.chain.mine()
     with clock.standing_at(clock.now() + timedelta(minutes=1)):
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     order.refresh_from_db()
     assert order.status == "PAYMENT_IN_PROGRESS"
     go_on(drain, usdt)
@@ -277,12 +276,12 @@ def test_two_payouts_meet_at_one_nonce(
         prepared = original(self, request)
         met.append(request.nonce)
         if len(met) == 1:
-            withdrawals.payout_advance(second.pk)
+            paying.payout_advance(second.pk)
         return prepared
 
     with monkeypatch.context() as patch:
         patch.setattr(EvmErc20, "prepare_payout", meet)
-        withdrawals.payout_advance(first.pk)
+        paying.payout_advance(first.pk)
     assert met == [0, 0]
     first.refresh_from_db()
     assert (first.state, first.nonce) == ("new", None)

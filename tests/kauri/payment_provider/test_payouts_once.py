@@ -19,7 +19,7 @@ from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import PayoutStatus
 from kauri.payment_provider.gateways.sandbox import Sandbox
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 from tests.kauri.payment_provider.kills import after, before, go_on
 from tests.moves import (
     Crash,
@@ -114,7 +114,7 @@ def test_killed_around_a_send_that_is_not_repeatable(
     user, order, payout = asked("lost-unsent" if kill is before else "success")
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(Sandbox, "send_payout", kill(Sandbox.send_payout))
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.state == "unknown"
     sends_before = len(sends)
@@ -141,10 +141,10 @@ def test_a_stalled_worker_does_not_send_after_another_has(
         original(row, *more)
         monkeypatch.setattr(sending, "_prepare", original)
         with clock.standing_at(clock.now() + timedelta(minutes=2)):
-            withdrawals.payout_advance(row.pk)
+            paying.payout_advance(row.pk)
 
     monkeypatch.setattr(sending, "_prepare", stall)
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     order.refresh_from_db()
     payout.refresh_from_db()
     assert sends == [str(payout.public_id)]
@@ -162,10 +162,10 @@ def test_a_failure_told_before_the_send_stops_the_send(
     def overtaken(row: Payout, *more: Any) -> None:
         original(row, *more)
         failed = payouts.told(PayoutStatus.FAILED, {"callback": "failed"})
-        withdrawals.payout_settle(row, failed, actor=user.as_actor())
+        paying.payout_settle(row, failed, actor=user.as_actor())
 
     monkeypatch.setattr(sending, "_prepare", overtaken)
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     order.refresh_from_db()
     payout.refresh_from_db()
     assert sends == []
@@ -176,13 +176,13 @@ def test_success_told_while_a_worker_polls_is_captured_once(
     asked: Callable[[str], tuple[User, Order, Payout]], monkeypatch: pytest.MonkeyPatch, drain: Drain
 ) -> None:
     user, order, payout = asked("lost")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     original = Sandbox.fetch_payout
 
     def overtaken(self: Sandbox, request: Any, prepared: Any) -> Any:
         state = original(self, request, prepared)
         success = payouts.told(PayoutStatus.CONFIRMED, {"callback": "success"})
-        withdrawals.payout_settle(payout, success, actor=user.as_actor())
+        paying.payout_settle(payout, success, actor=user.as_actor())
         return state
 
     monkeypatch.setattr(Sandbox, "fetch_payout", overtaken)
@@ -203,7 +203,7 @@ def test_delays_grow_and_are_bounded(
     waits = []
     for _ in range(12):
         with clock.standing_at(moment):
-            withdrawals.payout_advance(payout.pk)
+            paying.payout_advance(payout.pk)
         payout.refresh_from_db()
         waits.append(int((payout.next_attempt_at - moment).total_seconds()))
         moment = payout.next_attempt_at

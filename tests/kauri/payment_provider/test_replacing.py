@@ -19,7 +19,7 @@ from kauri.order_core.models import Order
 from kauri.payment_provider import sending
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.models import NonceCounter, Payout
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 from tests.house import Usdt
 from tests.kauri.payment_provider.kills import after
 from tests.moves import DESTINATION, Crash, approved, balance_of, code_of, give, transfers
@@ -35,7 +35,7 @@ def stuck(usdt: Usdt, customer: Callable[..., User], operator: Callable[..., Act
     user = customer()
     give(user, "USDT", "100")
     order, payout = approved(user, operator(), "40")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.state == "sent"
     return user, order, payout
@@ -44,7 +44,7 @@ def stuck(usdt: Usdt, customer: Callable[..., User], operator: Callable[..., Act
 def look(payout: Payout, minutes: int) -> Payout:
     """A worker's next step, so many minutes from now."""
     with clock.standing_at(clock.now() + timedelta(minutes=minutes)):
-        withdrawals.payout_advance(payout.pk)
+        paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     return payout
 

@@ -19,7 +19,7 @@ from kauri.deposit_order.services import deposits_scan
 from kauri.payment_provider.models import Coin, Payin, Payout
 from kauri.wallet.models import Reconciliation, ReconciliationBreak
 from kauri.wallet.reconciling import break_explain, reconcile
-from kauri.withdrawal_order import services as withdrawals
+from kauri.withdrawal_order import paying
 from tests.flows.test_btc import deposit as pay_in
 from tests.house import Bitcoin, Ether, Usdt
 from tests.kauri.wallet.test_sweeping import deposit, run, settings
@@ -139,7 +139,7 @@ def test_money_on_its_way_is_not_compared(
     user = customer()
     give(user, "USDT", "100")
     _, payout = approved(user, operator(), "40")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     usdt.chain.mine()
     assert figures(usdt)["USDT"][0] == "moving"
     assert breaks() == []
@@ -162,10 +162,10 @@ def test_a_confirmed_payout_that_left_the_chain(
     user = customer()
     give(user, "USDT", "100")
     _, payout = approved(user, operator(), "40")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     usdt.chain.mine(3)
     Payout.objects.update(next_attempt_at="2026-01-01T00:00Z")
-    withdrawals.payout_advance(payout.pk)
+    paying.payout_advance(payout.pk)
     payout.refresh_from_db()
     assert payout.state == "confirmed"
     usdt.chain.reorg(3)

@@ -144,7 +144,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         "destination": "text",
         "order__owner__email": "lower",
         "order__external_id": "text",
-        "payout__provider_reference": "text",
+        "parts__payout__provider_reference": "text",
     }
     search_help_text = _(
         "An order id, the client's id, an e-mail, a destination or a transaction hash, exactly"
@@ -395,5 +395,5 @@ def _page(found: Decision) -> dict[str, Any]:
         "notes": notes_list(found.notes),
         "moves": moves_list(found.moves),
         "audit_url": list_url(AuditEntry, object_type="order", q=order.public_id),
-        "payout": payout_facts(detail.payout),
+        "payouts": [payout_facts(part.payout) for part in found.parts],
     }

@@ -1,0 +1,5 @@
+"""Back office pages of withdrawals."""
+
+from kauri.withdrawal_order.admin.decision import WithdrawalAdmin
+
+__all__ = ["WithdrawalAdmin"]
