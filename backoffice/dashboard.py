@@ -30,10 +30,9 @@ from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
-from kauri.payment_provider.models import Payout
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
 from kauri.wallet.models import ReconciliationBreak
-from kauri.withdrawal_order.models import WithdrawalDetail
+from kauri.withdrawal_order.models import Closing, HangingPayout, WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
 
 #: A schedule is late after this many of its periods (and never before a minute).
@@ -125,12 +124,26 @@ def _plain_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
             list_url(Adjustment, state__exact="pending"),
             _("No adjustment waits for a second person."),
         ),
+        *_outside_work(),
+    )
+
+
+def _outside_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
+    """The same, of what comes from providers and goes to them."""
+    return (
         (
             "payouts",
-            _("Payouts with unknown outcome"),
+            _("Payments that hang"),
             "contact_support",
-            list_url(Payout, state__exact="unknown"),
+            list_url(HangingPayout, queue="waiting"),
             _("Every payout's outcome is known."),
+        ),
+        (
+            "closings",
+            _("Closings by hand"),
+            "gavel",
+            list_url(Closing, state__exact="pending"),
+            _("No closing waits for a second person."),
         ),
         (
             "payins",

@@ -19,6 +19,7 @@ from kauri.core.proposals import Governed
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
 from kauri.order_core.models import POLICY_FIELDS, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
+from kauri.payment_provider.models import Channel
 
 _DAYS: Final = 30
 _DAY: Final = timedelta(hours=24)
@@ -136,6 +137,25 @@ GOVERNED: Final = (
             "wait_minutes",
         ),
         propose="order_core.change_screeningpolicy",
+    ),
+    Governed(
+        model=Channel,
+        fields=(
+            "provider",
+            "currency",
+            "is_enabled",
+            "priority",
+            "min_amount",
+            "max_amount",
+            "max_parts",
+            "pace_seconds",
+            "daily_cap",
+            "opens_at",
+            "closes_at",
+            "fails_over",
+            "hand_over_minutes",
+        ),
+        propose="payment_provider.change_channel",
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(model=Switch, fields=("is_on", "reason", "expires_at"), propose="core.stop_switch"),

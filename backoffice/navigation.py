@@ -26,6 +26,8 @@ from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payin, Payout
 from kauri.wallet.models import DepositAddress, ReconciliationBreak
+from kauri.withdrawal_order.models import Closing
+from kauri.withdrawal_order.selectors import hanging
 
 _FOUND_AT_MOST = 5
 
@@ -76,8 +78,13 @@ WORK: tuple[Work, ...] = (
     ),
     Work(
         "payouts",
-        "payment_provider.view_payout",
-        lambda: Payout.objects.filter(state=Payout.State.UNKNOWN),
+        "withdrawal_order.view_hangingpayout",
+        lambda: Payout.objects.filter(hanging()),
+    ),
+    Work(
+        "closings",
+        "withdrawal_order.view_closing",
+        lambda: Closing.objects.filter(state=Closing.State.PENDING),
     ),
     Work(
         "payins",
@@ -168,7 +175,14 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             ),
             Screen(_("Proposed changes"), "rule", "core.proposal", work="proposals"),
             Screen(_("Adjustments"), "balance", "balance.adjustment", work="adjustments"),
-            Screen(_("Payouts"), "call_made", "payment_provider.payout", work="payouts"),
+            Screen(
+                _("Payments that hang"),
+                "contact_support",
+                "withdrawal_order.hangingpayout",
+                "?queue=waiting",
+                work="payouts",
+            ),
+            Screen(_("Closings by hand"), "gavel", "withdrawal_order.closing", work="closings"),
             Screen(
                 _("Unmatched money"),
                 "question_exchange",
@@ -184,6 +198,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
                 work="holds",
             ),
             Screen(_("Payins"), "call_received", "payment_provider.payin"),
+            Screen(_("Payouts"), "call_made", "payment_provider.payout"),
         ),
     ),
     (
@@ -233,6 +248,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         True,
         (
             Screen(_("Policies"), "tune", "order_core.policy"),
+            Screen(_("Payout channels"), "alt_route", "payment_provider.channel"),
             Screen(_("Analysis rules"), "policy_alert", "order_core.screeningpolicy"),
             Screen(_("Switches"), "toggle_on", "core.switch"),
             Screen(_("US dollar rates"), "attach_money", "exchange_rate.usdrate"),

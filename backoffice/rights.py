@@ -67,13 +67,16 @@ KEEP: Final = frozenset(
         "order_core_screening",
         "order_core_screeningpolicy",
         "order_core_order",
+        "payment_provider_channel",
         "payment_provider_coin",
         "payment_provider_coinaddress",
         "payment_provider_payin",
         "payment_provider_payout",
         "wallet_reconciliationbreak",
         "wallet_sweep",
+        "withdrawal_order_closing",
         "withdrawal_order_withdrawaldetail",
+        "withdrawal_order_withdrawalpart",
     }
 )
 #: The ledger's doors.

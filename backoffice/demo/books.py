@@ -11,10 +11,11 @@ from typing import Final
 
 from kauri.account.models import User
 from kauri.balance import adjustments
-from kauri.balance.adjustments import Document, Place
+from kauri.balance.adjustments import Place
 from kauri.balance.chart import AccountKind
 from kauri.balance.services import days_close, period_close
 from kauri.common.actor import Actor
+from kauri.common.documents import Document
 from kauri.core import proposals
 from kauri.core.models import Currency
 from kauri.exchange_rate.services import usd_rate_set

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import transaction
 
 from kauri.account.selectors import require_permission
@@ -17,8 +14,9 @@ from kauri.balance import ledger
 from kauri.balance.chart import CHART, AccountKind, Owner, TransferKind
 from kauri.balance.ledger import LedgerFault, Leg
 from kauri.balance.models import Adjustment, Entry, Period, Transfer
-from kauri.common import clock
+from kauri.common import clock, documents
 from kauri.common.actor import Actor
+from kauri.common.documents import Document
 from kauri.common.errors import KauriError
 from kauri.common.ids import ledger_key
 from kauri.common.locks import lock
@@ -29,9 +27,7 @@ from kauri.core.outbox import emit
 
 PROPOSE: Final = "balance.propose_adjustment"
 DECIDE: Final = "balance.decide_adjustment"
-MAX_DOCUMENT: Final = 10 * 1024 * 1024
-#: What a document may be, by its first bytes (a name proves nothing).
-KINDS: Final = {b"%PDF-": "application/pdf", b"\x89PNG\r\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+FOLDER: Final = "adjustments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +37,6 @@ class Place:
     kind: AccountKind
     customer_id: int | None = None
     provider_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """The paper behind it."""
-
-    name: str
-    data: bytes
 
 
 @transaction.atomic
@@ -181,9 +169,7 @@ def adjustment_withdraw(*, adjustment_id: uuid.UUID, actor: Actor) -> Adjustment
 def document_of(adjustment: Adjustment, *, actor: Actor) -> tuple[bytes, str]:
     """The document and its content type, for a page; every look is audited. ``not_found``, ``forbidden``."""
     require_permission(actor, "balance.view_adjustment")
-    path = _path(adjustment.document_sha256)
-    if not path.exists():
-        raise KauriError("not_found", "the document is not in the files of this host")
+    found = documents.read(FOLDER, adjustment.document_sha256)
     audit(
         actor,
         "adjustment_document_view",
@@ -191,8 +177,7 @@ def document_of(adjustment: Adjustment, *, actor: Actor) -> tuple[bytes, str]:
         object_id=adjustment.pk,
         label=adjustment.document_name,
     )
-    data = path.read_bytes()
-    return data, _content_type(data)
+    return found
 
 
 def _post(adjustment: Adjustment, actor: Actor, meta: dict[str, Any]) -> ledger.Posted:
@@ -234,8 +219,8 @@ def _propose(adjustment: Adjustment, reason: str, document: Document, actor: Act
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
     adjustment.reason = reason.strip()
-    adjustment.document_name = Path(document.name).name[:120] or "document"
-    adjustment.document_sha256 = _keep(document)
+    adjustment.document_name = document.title
+    adjustment.document_sha256 = documents.keep(FOLDER, document)
     adjustment.proposed_by_id = int(actor.id)
     adjustment.proposed_by = actor.label
     adjustment.proposed_at = clock.now()
@@ -268,30 +253,6 @@ def _closed(corrects: str) -> str:
     if corrects and corrects not in {str(period) for period in Period.objects.all()}:
         raise KauriError("validation_error", fields={"corrects": "no closed month"})
     return corrects
-
-
-def _keep(document: Document) -> str:
-    """Store the document under its own digest; the same bytes twice are one file."""
-    if not document.data or len(document.data) > MAX_DOCUMENT or not _content_type(document.data):
-        raise KauriError(
-            "validation_error", fields={"document": "a PDF, PNG or JPEG of at most 10 MB is needed"}
-        )
-    digest = hashlib.sha256(document.data).hexdigest()
-    path = _path(digest)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        part = path.with_name(f"{digest}.{uuid.uuid4().hex}.part")
-        part.write_bytes(document.data)
-        part.rename(path)
-    return digest
-
-
-def _path(digest: str) -> Path:
-    return Path(settings.FILES_DIR) / "adjustments" / digest
-
-
-def _content_type(data: bytes) -> str:
-    return next((kind for head, kind in KINDS.items() if data.startswith(head)), "")
 
 
 def _decidable(adjustment_id: uuid.UUID, actor: Actor) -> Adjustment:

@@ -24,6 +24,10 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"📥 {p['by']} proposes: {p['what']}, {p['amount']} {p['currency']}\nWhy: {p['reason']}\n"
         f"{url}/deposit_order/unmatchedmoney/{p['payin_id']}/"
     ),
+    "closing.waiting": lambda p, url: (
+        f"⚖️ {p['by']} proposes how a payout ended: {p['what']}, {p['amount']} {p['currency']}\nWhy: {p['reason']}\n"
+        f"{url}/withdrawal_order/closing/?q={p['order_id']}"
+    ),
     "deposit.held": lambda p, url: (
         f"🛑 Analysis stops a deposit ({p['outcome']}): {p['amount']} {p['currency']} for {p['customer']}\n"
         f"{url}/deposit_order/depositdetail/{p['order_id']}/"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from kauri.common import clock
 from kauri.common.actor import Actor, ActorKind
@@ -40,8 +40,8 @@ class _Candidate:
 
     @property
     def rank(self) -> tuple[int, str]:
-        priority = self.provider.priority if self.channel is None else self.channel.priority
-        return priority, self.provider.code
+        own = None if self.channel is None else self.channel.priority
+        return self.provider.priority if own is None else own, self.provider.code
 
     def pieces(self, amount: Decimal, currency: Currency) -> list[Decimal] | None:
         return [amount] if self.channel is None else self.channel.pieces(amount, currency.scale)
@@ -161,12 +161,15 @@ def gives_up_waiting(payout: Payout) -> bool:
     return clock.now() - payout.created_at > timedelta(minutes=channel.hand_over_minutes)
 
 
-def spent_today(channel: Channel, now: datetime, *, without: Payout | None = None) -> Decimal:
-    """What of the channel's daily cap is used: everything let through since midnight UTC that has not failed."""
+def counted_today(now: datetime) -> QuerySet[Payout]:
+    """What counts for channels' caps of the day: everything let through since midnight UTC that has not failed."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    counted = Payout.objects.filter(
-        provider=channel.provider_id, currency=channel.currency_id, admitted_at__gte=today
-    ).exclude(state=Payout.State.FAILED)
+    return Payout.objects.filter(admitted_at__gte=today).exclude(state=Payout.State.FAILED)
+
+
+def spent_today(channel: Channel, now: datetime, *, without: Payout | None = None) -> Decimal:
+    """How much of the channel's daily cap is used."""
+    counted = counted_today(now).filter(provider=channel.provider_id, currency=channel.currency_id)
     if without is not None:
         counted = counted.exclude(pk=without.pk)
     return counted.aggregate(spent=Sum("amount"))["spent"] or ZERO

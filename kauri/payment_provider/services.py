@@ -192,14 +192,32 @@ def payout_cancel(*, payout_id: int, actor: Actor, reason: str) -> Payout:
     return row
 
 
+@transaction.atomic
+def payout_ask(*, payout_id: uuid.UUID, actor: Actor) -> Payout:
+    """Have the provider asked about an open payout now, and not when its turn comes.
+
+    Raises ``forbidden``, ``not_found``, ``wrong_state`` (it has ended).
+    """
+    require_permission(actor, "payment_provider.ask_payout")
+    row = lock(Payout.objects.select_related("currency").filter(public_id=payout_id)).first()
+    if row is None:
+        raise KauriError("not_found")
+    if row.state not in Payout.OPEN_STATES:
+        raise KauriError("wrong_state", "this payout has ended")
+    row.next_attempt_at = clock.now()
+    row.save(update_fields=["next_attempt_at"])
+    audit(actor, "payout_ask", object_type="payout", object_id=row.public_id, label=str(row))
+    return row
+
+
 def held(reason: str) -> Outcome:
     """Not sent, by our own decision: the row says why and is looked at again."""
     return sending.waiting(reason)
 
 
-def told(status: PayoutStatus, answer: dict[str, Any]) -> Outcome:
-    """A trusted callback's word on a payout, as an outcome."""
-    return Outcome(status, PayoutState(status, answer=answer))
+def told(status: PayoutStatus, answer: dict[str, Any], *, reference: str = "", reason: str = "") -> Outcome:
+    """A trusted word on a payout, a callback's or two people's, as an outcome."""
+    return Outcome(status, PayoutState(status, answer=answer, mined_reference=reference), reason[:300])
 
 
 def due_payouts(limit: int = 100) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from django.db import transaction
 
+from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.effects import Effect, EffectKind
 from kauri.common.errors import KauriError
@@ -80,8 +81,11 @@ def payout_advance(payout_id: int) -> None:
     payout_settle(payout, outcome, actor=routing.provider_actor(payout.provider))
 
 
-def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor) -> None:
-    """Write a payout's outcome and, when final, settle its part: capture, next channel, or the order's end."""
+def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor, fails_over: bool = True) -> None:
+    """Write a payout's outcome and, when final, settle its part: capture, next channel, or the order's end.
+
+    Without ``fails_over`` a failed part ends here: people said that it was not paid.
+    """
     with transaction.atomic():
         order = locked(payout.order_id)
         before = payout.state
@@ -91,12 +95,29 @@ def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor) -> 
         part = next((one for one in parts_of(order.withdrawal) if one.payout_id == row.pk), None)
         if part is None:
             return  # another channel has this part now
-        if row.state == Payout.State.FAILED and _next_channel(order, part, row):
+        if row.state == Payout.State.FAILED and fails_over and _next_channel(order, part, row):
             return
         if row.state in {Payout.State.CONFIRMED, Payout.State.FAILED}:
             settle(order, row, actor=actor)
         elif row.state != before:
             enqueue(STEP_TASK, row.pk)
+
+
+def take_back(order: Order, *, actor: Actor, reason: str) -> list[WithdrawalPart]:
+    """End a locked order whose payouts are all unsent; the caller releases the parts.
+
+    A worker that is preparing one finds it ended and throws its bytes away. Raises ``wrong_state`` when
+    bytes of any are stored: it may be anywhere.
+    """
+    rows = lock(Payout.objects.filter(part__detail=order.withdrawal))
+    if any(row.state != Payout.State.NEW for row in rows):
+        raise KauriError("wrong_state", "this withdrawal can't be taken back any more")
+    for row in rows:
+        row.state, row.last_error, row.finished_at = Payout.State.FAILED, reason[:300], clock.now()
+        row.save(update_fields=["state", "last_error", "finished_at"])
+    machine.transition(order, OrderStatus.CANCELLING, actor=actor, body=withdrawal_object, reason=reason)
+    machine.transition(order, OrderStatus.CANCELLED, actor=actor, body=withdrawal_object, reason=reason)
+    return parts_of(order.withdrawal)
 
 
 def payout_event(event: Event, provider: Provider) -> Effect:

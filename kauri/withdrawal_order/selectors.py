@@ -20,9 +20,13 @@ from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
 from kauri.order_core.selectors import NOT_COUNTED
 from kauri.order_core.states import OrderStatus, OrderType
+from kauri.payment_provider.models import Payout
 from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
 
 OVERDUE_AFTER: Final = timedelta(minutes=30)
+#: A payout that has been open for so long hangs; retries are never further apart than ``ON_PURPOSE``.
+HANGS_AFTER: Final = timedelta(hours=1)
+ON_PURPOSE: Final = timedelta(minutes=11)
 YOUNG_ACCOUNT: Final = timedelta(days=7)
 #: For pages of orders: the parts of all of them, with their payouts, in one query.
 WITHDRAWAL_PARTS: Final = Prefetch(
@@ -122,6 +126,14 @@ def orders() -> QuerySet[Order]:
 def parts_of(detail: WithdrawalDetail) -> list[WithdrawalPart]:
     """A withdrawal's parts as they stand now, each with its payout."""
     return list(detail.parts.select_related("payout__provider", "payout__currency", "payout__cost_currency"))
+
+
+def hanging() -> Q:
+    """Payouts whose end is not known, or that have been open for long without waiting on purpose."""
+    now = clock.now()
+    slow = Q(state__in=Payout.OPEN_STATES, created_at__lt=now - HANGS_AFTER)
+    # What waits for its channel's hours or cap is asked again much later than any retry.
+    return Q(state=Payout.State.UNKNOWN) | slow & Q(next_attempt_at__lt=now + ON_PURPOSE)
 
 
 def queue() -> QuerySet[Approval]:

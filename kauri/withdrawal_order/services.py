@@ -25,7 +25,7 @@ from kauri.order_core.states import FINAL, OrderStatus, OrderType
 from kauri.payment_provider import routing
 from kauri.withdrawal_order import paying, postings
 from kauri.withdrawal_order.body import withdrawal_object
-from kauri.withdrawal_order.models import WithdrawalDetail
+from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
 from kauri.withdrawal_order.selectors import orders
 
 
@@ -146,36 +146,34 @@ def withdrawal_repeat(
 
 @transaction.atomic
 def withdrawal_cancel(*, order_id: uuid.UUID, user_id: int, actor: Actor) -> Order:
-    """The customer takes a withdrawal back that still waits for people: all of the hold is released.
+    """The customer takes a withdrawal back of which nothing was sent: all of the hold is released.
 
     A cancelled one stays as it is. Raises ``not_found``, ``wrong_state`` (on its way, or ended otherwise).
     """
     order = lock(_own(user_id).filter(public_id=order_id)).first()
     if order is None:
         raise KauriError("not_found")
-    if order.status == OrderStatus.CANCELLED:
+    before, reason = order.status, "taken back by the customer"
+    if before == OrderStatus.CANCELLED:
         return order
-    if order.status != OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION:
-        # From here on its payout may be anywhere.
+    parts: list[WithdrawalPart] = []
+    if before == OrderStatus.PAYMENT_IN_PROGRESS:
+        parts = paying.take_back(order, actor=actor, reason=reason)
+    elif before == OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION:
+        approvals.withdraw(order)
+        machine.transition(order, OrderStatus.CANCELLED, actor=actor, body=withdrawal_object, reason=reason)
+    else:
         raise KauriError("wrong_state", "this withdrawal can't be taken back any more")
-    approvals.withdraw(order)
-    machine.transition(
-        order,
-        OrderStatus.CANCELLED,
-        actor=actor,
-        body=withdrawal_object,
-        reason="taken back by the customer",
-    )
     audit(
         actor,
         "withdrawal_cancel",
         object_type="order",
         object_id=order.public_id,
         label=str(order.owner),
-        before={"status": OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION.value},
+        before={"status": before},
         after={"status": order.status},
     )
-    postings.release(order, [], actor=actor, reason="taken back by the customer")
+    postings.release(order, parts, actor=actor, reason=reason)
     return order
 
 

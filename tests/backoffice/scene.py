@@ -18,13 +18,14 @@ from PIL import Image
 from kauri.account import cases
 from kauri.account.models import SignIn, TOTPDevice, User, VerificationCase
 from kauri.balance import adjustments, ledger
-from kauri.balance.adjustments import Document, Place
+from kauri.balance.adjustments import Place
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
 from kauri.balance.services import self_check_run
 from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.actor import SYSTEM
+from kauri.common.documents import Document
 from kauri.core import proposals
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
 from kauri.deposit_order import crediting
@@ -34,8 +35,9 @@ from kauri.internal_movement_order.models import MovementDetail
 from kauri.internal_movement_order.services import MovementRequest, movement_create
 from kauri.notification.models import Delivery, DeliveryAttempt
 from kauri.order_core.models import Approval, Order, Policy, ScreeningPolicy
-from kauri.payment_provider.models import Payin, Payout
-from kauri.withdrawal_order.models import WithdrawalPart
+from kauri.payment_provider.models import Channel, Payin, Payout
+from kauri.withdrawal_order.closing import closing_propose
+from kauri.withdrawal_order.models import Closing, WithdrawalPart
 from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
 from tests.moves import as_owner, give
 
@@ -197,6 +199,26 @@ def payout(order: Order, state: str = Payout.State.UNKNOWN) -> Payout:
         detail=order.withdrawal, ordinal=1, amount=order.amount_out, fee=order.fee, payout=row
     )
     return row
+
+
+def closing(row: Payout) -> Closing:
+    return closing_propose(
+        payout_id=row.public_id,
+        outcome=Closing.Outcome.PAID,
+        reference=row.provider_reference,
+        reason="the explorer shows it",
+        document=Document("explorer.pdf", b"%PDF-1.7"),
+        actor=operator("Treasury").user.as_actor(),
+    )
+
+
+def channel(number: int) -> Channel:
+    made = Provider.objects.create(
+        code=f"bank{number}", title=f"Bank {number}", kind="payment", adapter="sandbox", environment="test"
+    )
+    return Channel.objects.create(
+        provider=made, currency=Currency.objects.get(code="UAH"), max_amount="29999", daily_cap="1000000"
+    )
 
 
 def callback(state: str = InboundCallback.State.FAILED) -> InboundCallback:

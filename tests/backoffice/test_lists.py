@@ -36,7 +36,8 @@ def _fill(number: int) -> None:
     """One row more of everything that is not there from the start."""
     user = scene.customer(f"filled{number}@example.com", balance="20000")
     order = scene.withdrawal(user, "1500")
-    scene.payout(order)
+    scene.closing(scene.payout(order))
+    scene.channel(number)
     scene.payin()
     scene.held(user)
     scene.callback()

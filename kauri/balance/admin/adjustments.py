@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
+from unfold.decorators import display
 from unfold.widgets import (
-    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from kauri.account.models import User
 from kauri.balance import adjustments
-from kauri.balance.adjustments import Document, Place
+from kauri.balance.adjustments import Place
 from kauri.balance.chart import CHART, AccountKind, Owner
 from kauri.balance.models import Adjustment, Period
+from kauri.common.actor import Actor
 from kauri.common.admin import (
     EMPTY,
     MoneyInput,
-    ReadOnlyAdmin,
-    ReasonForm,
     actor_of,
-    attempt,
-    back_to,
-    copyable,
     label_column,
-    link,
-    list_url,
     money,
     page_link,
-    page_url,
-    refusal,
-    when_column,
 )
 from kauri.common.errors import KauriError
+from kauri.common.two_people import ProposalForm, TwoPeopleAdmin
 from kauri.core.models import Currency, Provider
 
 STATE_TONES = {"pending": "warn", "posted": "good", "rejected": "bad"}
@@ -62,7 +48,7 @@ def _months() -> list[tuple[str, Any]]:
     return [("", "–"), *((str(period), str(period)) for period in Period.objects.all())]
 
 
-class AdjustmentForm(forms.ModelForm):
+class AdjustmentForm(ProposalForm):
     """Either a transfer to reverse, or an amount from one account to another."""
 
     reverses_number = forms.IntegerField(
@@ -99,22 +85,10 @@ class AdjustmentForm(forms.ModelForm):
     corrects = forms.ChoiceField(
         label=_("Corrects the closed month"), choices=_months, required=False, widget=UnfoldAdminSelectWidget
     )
-    reason = forms.CharField(
-        label=_("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    )
-    document = forms.FileField(
-        label=_("Document"),
-        widget=UnfoldAdminFileFieldWidget,
-        help_text=_("A PDF, PNG or JPEG of at most 10 MB. It is kept with the adjustment for ever."),
-    )
 
     class Meta:
         model = Adjustment
         fields: ClassVar[list[str]] = []
-
-    def _get_validation_exclusions(self) -> set[str]:
-        """The form makes no row: the service does, and checks it."""
-        return {field.name for field in Adjustment._meta.fields}
 
     def place(self, name: str) -> Place:
         """The account that the form names. Raises ``validation_error`` for an unknown owner."""
@@ -140,7 +114,7 @@ def _known(row: Any, name: str) -> int:
 
 
 @admin.register(Adjustment)
-class AdjustmentAdmin(ReadOnlyAdmin):
+class AdjustmentAdmin(TwoPeopleAdmin):
     list_display = ("number", "what", "state_label", "proposed_by", "proposed", "decided_by", "corrects")
     list_display_links = ("number", "what")
     list_select_related = ("currency", "from_customer", "to_customer", "from_provider", "to_provider")
@@ -157,21 +131,30 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         (_("Proposed"), {"fields": ("proposed_by", "proposed")}),
         (_("Decision"), {"fields": ("state_label", "decided_by", "decided", "decision_reason", "posted")}),
     )
-    actions_detail = ("approve", "reject", "withdraw")
-    proposed = when_column("proposed_at", _("proposed"))
-    decided = when_column("decided_at", _("decided"))
+    propose_permission = adjustments.PROPOSE
+    decide_permission = adjustments.DECIDE
+    services: ClassVar[dict[str, Callable[..., Any]]] = {
+        "approve": lambda row_id, **given: adjustments.adjustment_approve(adjustment_id=row_id, **given),
+        "reject": lambda row_id, **given: adjustments.adjustment_reject(adjustment_id=row_id, **given),
+        "withdraw": lambda row_id, **given: adjustments.adjustment_withdraw(adjustment_id=row_id, **given),
+    }
+    proposal_form = AdjustmentForm
+    proposal_fieldsets = (
+        (_("A reversal"), {"fields": ("reverses_number",)}),
+        (
+            _("Or an adjustment"),
+            {
+                "fields": (
+                    ("currency", "amount"),
+                    ("source", "source_owner"),
+                    ("target", "target_owner"),
+                    "corrects",
+                )
+            },
+        ),
+        (_("Why"), {"fields": ("reason", "document")}),
+    )
     state_label = label_column("state", _("state"), STATE_TONES)
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<uuid:adjustment_id>/document/", wrap(self.document), name="balance_adjustment_document"),
-            *super().get_urls(),
-        ]
-
-    @display(description="#", ordering="id")
-    def number(self, obj: Adjustment) -> str:
-        return f"#{obj.pk}"
 
     @display(description=_("what"))
     def what(self, obj: Adjustment) -> SafeString:
@@ -187,191 +170,34 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     def target(self, obj: Adjustment) -> SafeString:
         return _account(obj.to_kind, obj.to_customer or obj.to_provider)
 
-    @display(description=_("document"))
-    def document_link(self, obj: Adjustment) -> SafeString:
-        return link(reverse("admin:balance_adjustment_document", args=(obj.public_id,)), obj.document_name)
-
-    @display(description="SHA-256")
-    def checksum(self, obj: Adjustment) -> SafeString:
-        return copyable(obj.document_sha256)
-
     @display(description=_("transfer"))
     def posted(self, obj: Adjustment) -> SafeString:
         return page_link(obj.transfer)
 
-    # Proposing: the add form ---------------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(adjustments.PROPOSE)
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **kwargs) if change else AdjustmentForm
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else super().get_readonly_fields(request, obj)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None:
-            return super().get_fieldsets(request, obj)
-        return (
-            (_("A reversal"), {"fields": ("reverses_number",)}),
-            (
-                _("Or an adjustment"),
-                {
-                    "fields": (
-                        ("currency", "amount"),
-                        ("source", "source_owner"),
-                        ("target", "target_owner"),
-                        "corrects",
-                    )
-                },
-            ),
-            (_("Why"), {"fields": ("reason", "document")}),
+    def propose(self, request: HttpRequest, form: Any) -> Adjustment:
+        given, actor = form.cleaned_data, actor_of(request)
+        if given["reverses_number"]:
+            return adjustments.reversal_propose(
+                transfer_id=given["reverses_number"],
+                reason=given["reason"],
+                document=form.paper(),
+                actor=actor,
+            )
+        if given["currency"] is None:
+            raise KauriError("validation_error", fields={"currency": "required"})
+        return adjustments.adjustment_propose(
+            currency_id=given["currency"].pk,
+            amount=given["amount"],
+            source=form.place("source"),
+            target=form.place("target"),
+            reason=given["reason"],
+            document=form.paper(),
+            actor=actor,
+            corrects=given["corrects"],
         )
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Propose what the form says."""
-        given = form.cleaned_data
-        paper = given["document"]
-        document = Document(paper.name, paper.read(adjustments.MAX_DOCUMENT + 1))
-        actor = actor_of(request)
-        try:
-            if given["reverses_number"]:
-                made = adjustments.reversal_propose(
-                    transfer_id=given["reverses_number"],
-                    reason=given["reason"],
-                    document=document,
-                    actor=actor,
-                )
-            else:
-                if given["currency"] is None:
-                    raise KauriError("validation_error", fields={"currency": "required"})
-                made = adjustments.adjustment_propose(
-                    currency_id=given["currency"].pk,
-                    amount=given["amount"],
-                    source=form.place("source"),
-                    target=form.place("target"),
-                    reason=given["reason"],
-                    document=document,
-                    actor=actor,
-                    corrects=given["corrects"],
-                )
-        except KauriError as error:
-            request._kauri_refused = refusal(error)
-            return
-        request._kauri_made = made
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing hangs on it."""
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """The audit has it."""
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        made = getattr(request, "_kauri_made", None)
-        if made is None:
-            messages.error(request, request._kauri_refused)
-            return HttpResponseRedirect(request.path)
-        messages.success(request, _("Proposed. Nothing has moved yet: a second person decides."))
-        return HttpResponseRedirect(page_url(made))
-
-    # Deciding ------------------------------------------------------------------------------
-
-    def has_approve_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        row = self._waiting(request, object_id)
-        return (
-            row is not None
-            and row.proposed_by_id != request.user.pk
-            and request.user.has_perm(adjustments.DECIDE)
-        )
-
-    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        row = self._waiting(request, object_id)
-        return row is not None and row.proposed_by_id == request.user.pk
-
-    def _waiting(self, request: HttpRequest, object_id: Any) -> Adjustment | None:
-        row = None if object_id is None else self.get_object(request, str(object_id))
-        return row if row is not None and row.state == Adjustment.State.PENDING else None
-
-    @action(
-        description=_("Approve and post"),
-        icon="check",
-        variant=ActionVariant.SUCCESS,
-        permissions=["approve"],
-        dialog={
-            "title": _("Approve and post"),
-            "description": _(
-                "It is posted at once, dated now. A mistake is then only reversed, never erased."
-            ),
-            "form_class": ReasonForm,
-            "form_submit_text": _("Approve and post"),
-        },
-    )
-    def approve(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._act(
-            request,
-            object_id,
-            adjustments.adjustment_approve,
-            _("Posted."),
-            reason=form.cleaned_data["reason"],
-        )
-
-    @action(
-        description=_("Reject"),
-        icon="close",
-        variant=ActionVariant.DANGER,
-        permissions=["approve"],
-        dialog={
-            "title": _("Reject the adjustment"),
-            "description": _("Nothing moves."),
-            "form_class": ReasonForm,
-            "form_submit_text": _("Reject the adjustment"),
-        },
-    )
-    def reject(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._act(
-            request,
-            object_id,
-            adjustments.adjustment_reject,
-            _("Rejected: nothing moves."),
-            reason=form.cleaned_data["reason"],
-        )
-
-    @action(
-        description=_("Withdraw"),
-        icon="undo",
-        permissions=["withdraw"],
-        dialog={
-            "title": _("Withdraw your adjustment"),
-            "description": _("Nothing moves, and nobody needs to decide any more."),
-            "form_class": BaseDialogForm,
-            "form_submit_text": _("Withdraw"),
-        },
-    )
-    def withdraw(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        del form
-        return self._act(request, object_id, adjustments.adjustment_withdraw, _("Withdrawn: nothing moves."))
-
-    def _act(
-        self, request: HttpRequest, object_id: str, service: Callable[..., Any], done: object, **given: str
-    ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        attempt(request, lambda: service(adjustment_id=row.public_id, actor=actor_of(request), **given), done)
-        return back_to(request, page_url(row))
-
-    def document(self, request: HttpRequest, adjustment_id: uuid.UUID) -> HttpResponse:
-        """The document, as a download: its content never runs in the house's own pages."""
-        row = Adjustment.objects.filter(public_id=adjustment_id).first()
-        if row is None:
-            raise Http404
-        try:
-            data, content_type = adjustments.document_of(row, actor=actor_of(request))
-        except KauriError as error:
-            messages.error(request, refusal(error))
-            return HttpResponseRedirect(list_url(Adjustment))
-        response = HttpResponse(data, content_type=content_type)
-        response["Content-Disposition"] = f'attachment; filename="adjustment-{row.pk}"'
-        return response
+    def document_bytes(self, row: Adjustment, actor: Actor) -> tuple[bytes, str]:
+        return adjustments.document_of(row, actor=actor)
 
 
 def _account(kind: int | None, owner: Any) -> SafeString:

@@ -58,6 +58,11 @@ _WITHDRAWAL: Final[Shape] = {
     "payment_method": _or_null(_TEXT),
     "amount_to_withdrawal": AMOUNT,
     "withdrawal_transactions": {"type": "array", "items": _TRANSACTION},
+    "unpaid_rest_of": {
+        "type": ["string", "null"],
+        "format": "uuid",
+        "description": "The withdrawal that was paid in part and closed; this order is what stayed unpaid.",
+    },
     "additional_info": {"type": "object"},
 }
 _MOVEMENT: Final[Shape] = {
@@ -131,6 +136,7 @@ ORDER_EXAMPLE: Final[Shape] = {
                 "confirmations_count": 12,
             }
         ],
+        "unpaid_rest_of": None,
         "additional_info": {},
     },
 }

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('is_enabled', models.BooleanField(default=True, verbose_name='switched on')),
-                ('priority', models.PositiveSmallIntegerField(default=100, help_text='the lowest number is used first', verbose_name='priority')),
+                ('priority', models.PositiveSmallIntegerField(blank=True, help_text="the lowest number is used first; empty: the provider's own", null=True, verbose_name='priority')),
                 ('min_amount', kauri.common.models.MoneyField(blank=True, null=True, verbose_name='least amount of one payout')),
                 ('max_amount', kauri.common.models.MoneyField(blank=True, help_text='a larger withdrawal is split into parts', null=True, verbose_name='greatest amount of one payout')),
                 ('max_parts', models.PositiveSmallIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(50)], verbose_name='parts at most')),
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('history_user_id', models.BigIntegerField(null=True)),
                 ('history_change_reason', models.TextField(null=True)),
                 ('is_enabled', models.BooleanField(default=True, verbose_name='switched on')),
-                ('priority', models.PositiveSmallIntegerField(default=100, help_text='the lowest number is used first', verbose_name='priority')),
+                ('priority', models.PositiveSmallIntegerField(blank=True, help_text="the lowest number is used first; empty: the provider's own", null=True, verbose_name='priority')),
                 ('min_amount', kauri.common.models.MoneyField(blank=True, null=True, verbose_name='least amount of one payout')),
                 ('max_amount', kauri.common.models.MoneyField(blank=True, help_text='a larger withdrawal is split into parts', null=True, verbose_name='greatest amount of one payout')),
                 ('max_parts', models.PositiveSmallIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(50)], verbose_name='parts at most')),

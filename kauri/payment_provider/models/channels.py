@@ -34,7 +34,10 @@ class Channel(Versioned):
     currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
     is_enabled = models.BooleanField(_("switched on"), default=True)
     priority = models.PositiveSmallIntegerField(
-        _("priority"), default=100, help_text=_("the lowest number is used first")
+        _("priority"),
+        null=True,
+        blank=True,
+        help_text=_("the lowest number is used first; empty: the provider's own"),
     )
     min_amount = MoneyField(_("least amount of one payout"), null=True, blank=True)
     max_amount = MoneyField(

@@ -90,7 +90,10 @@ class Payout(Outgoing):
     class Meta(Outgoing.Meta):
         verbose_name = _("payout")
         verbose_name_plural = _("payouts")
-        permissions = (("cancel_payout", "Can cancel payouts that are stuck on a chain"),)
+        permissions = (
+            ("cancel_payout", "Can cancel payouts that are stuck on a chain"),
+            ("ask_payout", "Can have a provider asked about a payout at once"),
+        )
         constraints = (
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="payout_amount_positive"),
             # One nonce carries one payout; a replacement reuses the row.

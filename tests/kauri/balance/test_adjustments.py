@@ -14,11 +14,13 @@ from django.db import DatabaseError, connection, transaction
 
 from kauri.account.models import User
 from kauri.balance import adjustments, invariants, ledger
-from kauri.balance.adjustments import Document, Place
+from kauri.balance.adjustments import Place
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
 from kauri.balance.models import Adjustment, Entry, Period, Transfer
+from kauri.common import documents
 from kauri.common.actor import SYSTEM, Actor
+from kauri.common.documents import Document
 from kauri.common.ids import ledger_key
 from kauri.core.models import AuditEntry, Currency
 from tests.moves import as_owner, balance_of, code_of, events, give, transfers
@@ -123,7 +125,7 @@ def test_what_was_proposed_stays(customer: Callable[..., User], finance: Actor, 
         ({"amount": "1.001"}, "invalid_amount"),
         ({"document": Document("x.pdf", b"MZ not a paper")}, "validation_error"),
         ({"document": Document("x.pdf", b"")}, "validation_error"),
-        ({"document": Document("x.pdf", b"%PDF-" + b"0" * adjustments.MAX_DOCUMENT)}, "validation_error"),
+        ({"document": Document("x.pdf", b"%PDF-" + b"0" * documents.MAX_DOCUMENT)}, "validation_error"),
         ({"source": Place(AccountKind.CUSTOMER_HELD, customer_id=1)}, "validation_error"),
         ({"source": Place(AccountKind.CUSTOMER_AVAILABLE)}, "validation_error"),
         ({"source": Place(AccountKind.FEE_INCOME, customer_id=1)}, "validation_error"),

@@ -14,11 +14,12 @@ import pytest
 
 from kauri.account.models import User
 from kauri.balance import adjustments, invariants, ledger
-from kauri.balance.adjustments import Document, Place
+from kauri.balance.adjustments import Place
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
 from kauri.balance.selectors import coverage, trial_balance
 from kauri.common.actor import SYSTEM, Actor
+from kauri.common.documents import Document
 from kauri.common.ids import ledger_key
 from kauri.core.models import Currency, Provider
 
