@@ -350,7 +350,7 @@ def _request(
         reference=str(row.public_id),
         currency=row.currency.code,
         amount=exact(row.amount, row.currency.scale),
-        destination=row.destination,
+        destination=row.told_destination,
         nonce=row.nonce if nonce is None else nonce,
         source_address=source_address or row.source_address,
         min_confirmations=confirmations_needed(row.provider, routing.network_of(row.provider), row.amount),

@@ -19,6 +19,9 @@ class Outgoing(models.Model):
     it replaced, of all of which only one can be mined.
     """
 
+    #: What the provider is told where that may not be stored (a card's number), on a row in hand only.
+    unstored_destination: str = ""
+
     class State(models.TextChoices):
         NEW = "new", _("Waits for its turn")
         PREPARED = "prepared", _("Prepared, not sent")
@@ -66,6 +69,11 @@ class Outgoing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount.normalize():f} {self.currency}"
+
+    @property
+    def told_destination(self) -> str:
+        """Where the provider is told to send."""
+        return self.unstored_destination or self.destination
 
     @property
     def signing_key(self) -> str:
