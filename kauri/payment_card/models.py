@@ -111,7 +111,12 @@ class PaymentCard(models.Model):
             models.CheckConstraint(
                 condition=models.Q(expiry_month__isnull=True, expiry_year__isnull=True)
                 | models.Q(
-                    expiry_month__gte=1, expiry_month__lte=12, expiry_year__gte=2000, expiry_year__lte=2100
+                    expiry_month__isnull=False,
+                    expiry_year__isnull=False,
+                    expiry_month__gte=1,
+                    expiry_month__lte=12,
+                    expiry_year__gte=2000,
+                    expiry_year__lte=2100,
                 ),
                 name="card_expiry_is_a_month",
             ),
