@@ -23,6 +23,15 @@ router = Router(tags=["Cards"])
 #: are good and which are banned.
 ADDED_AN_HOUR: Final = 20
 
+_HEADER: Final = {
+    "parameters": [
+        {
+            **IDEMPOTENCY_HEADER["parameters"][0],
+            "example": "card-0001",
+            "description": "Same key and body: the stored answer.",
+        }
+    ]
+}
 _TOKEN: Final = "card_0f4c2a9b9d0c4c5e8a3b6d1e2f3a4b5c"  # noqa: S105 - an example
 CARD_ID = Field(..., max_length=64, examples=[_TOKEN], description="One's own card, by its token.")
 
@@ -103,7 +112,7 @@ def card_list(request: HttpRequest) -> dict[str, Any]:
         ),
     },
     operation_id="card_create",
-    openapi_extra=IDEMPOTENCY_HEADER,
+    openapi_extra=_HEADER,
 )
 def card_create(request: HttpRequest, data: CardIn) -> HttpResponse:
     """Add a card to be paid out to. The owner is told by letter; the number is kept sealed."""

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Scheme(models.TextChoices):
-    """The payment system of a card, told from its number (:mod:`kauri.payment_card.numbers`)."""
+    """The payment system of a card, told from its number."""
 
     VISA = "visa", "Visa"
     MASTERCARD = "mastercard", "Mastercard"

@@ -62,7 +62,7 @@ class CardBanAdmin(ReadOnlyAdmin):
     public_lookup = "pk"
     fieldsets = (
         (
-            _("Ban"),
+            _("What is banned"),
             {"fields": (("what", "kind_label"), ("in_force", "banned"), "banned_by", "reason")},
         ),
         (_("Lifted"), {"fields": (("lifted", "lifted_by_shown"), "lift_reason_shown")}),
