@@ -41,6 +41,8 @@ from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core.admin import orders_table
 from kauri.order_core.models import Order
+from kauri.payment_card.admin import cards_table
+from kauri.payment_card.models import PaymentCard
 from kauri.wallet.models import DepositAddress
 
 _ROWS = 20
@@ -56,6 +58,7 @@ ROLE_APPS = (
     "internal_movement_order",
     "notification",
     "order_core",
+    "payment_card",
     "payment_provider",
     "report",
     "wallet",
@@ -73,6 +76,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
         (_("Verification"), {"fields": ("level_shown", "cases_shown", "decisions")}),
         (_("Orders"), {"fields": ("orders_shown",), "classes": ("tab",)}),
         (_("Addresses"), {"fields": ("addresses",), "classes": ("tab",)}),
+        (_("Cards"), {"fields": ("cards_shown",), "classes": ("tab",)}),
         (_("Keys and sign-ins"), {"fields": ("keys", "sign_in_list"), "classes": ("tab",)}),
         (_("Security"), {"fields": PersonAdmin.GUARD, "classes": ("tab",)}),
         (_("Webhooks and messages"), {"fields": ("messages_sent",), "classes": ("tab",)}),
@@ -192,6 +196,11 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
         return orders_table(orders, _("The customer has no orders.")) + link(
             list_url(Order, q=obj.email), _("All orders of this customer")
         )
+
+    @display(description=_("cards"))
+    def cards_shown(self, obj: User) -> SafeString:
+        cards = PaymentCard.objects.filter(customer=obj).order_by("-id")[:_ROWS]
+        return cards_table(cards, _("The customer has no cards."))
 
     @display(description=_("deposit addresses"))
     def addresses(self, obj: User) -> SafeString:

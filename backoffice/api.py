@@ -24,6 +24,7 @@ from kauri.internal_movement_order.api import router as internal_movement_order
 from kauri.internal_movement_order.body import movement_object, received_object
 from kauri.order_core.api import OrderView, orders_router
 from kauri.order_core.api import router as order_core
+from kauri.payment_card.api import router as payment_card
 from kauri.withdrawal_order.api import router as withdrawal_order
 from kauri.withdrawal_order.body import withdrawal_object
 from kauri.withdrawal_order.selectors import WITHDRAWAL_PARTS
@@ -79,6 +80,7 @@ api = Api(
 
 api.add_router("", core)
 api.add_router("", account)
+api.add_router("", payment_card)
 api.add_router("", deposit_order)
 api.add_router("", withdrawal_order)
 api.add_router("", internal_movement_order)

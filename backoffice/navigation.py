@@ -24,6 +24,7 @@ from kauri.deposit_order import holds
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
+from kauri.payment_card.models import PaymentCard
 from kauri.payment_provider.models import Payin, Payout
 from kauri.wallet.models import DepositAddress, ReconciliationBreak
 from kauri.withdrawal_order.models import Closing
@@ -207,6 +208,8 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         (
             Screen(_("Customers"), "group", "account.user"),
             Screen(_("Orders"), "receipt_long", "order_core.order"),
+            Screen(_("Cards"), "credit_card", "payment_card.paymentcard"),
+            Screen(_("Banned cards"), "credit_card_off", "payment_card.cardban", "?in_force=yes"),
             Screen(_("Deposit addresses"), "qr_code_2", "wallet.depositaddress"),
             Screen(_("Payment links"), "link", "wallet.paymentlink"),
             Screen(_("Sweeps"), "cyclone", "wallet.sweep"),
@@ -306,6 +309,7 @@ _IDS: tuple[tuple[type[Model], str, dict[str, str]], ...] = (
     (Payin, "call_received", {"transaction": "text", "reference": "text"}),
     (Payout, "call_made", {"provider_reference": "text", "public_id": "uuid"}),
     (DepositAddress, "qr_code_2", {"address": "text"}),
+    (PaymentCard, "credit_card", {"token": "text", "last4": "text"}),
 )
 
 

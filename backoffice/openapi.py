@@ -15,6 +15,10 @@ SCOPES: Final = {
     "account_setting_list": "read",
     "account_setting_set": "trade",
     "balance_read": "read",
+    "card_create": "withdraw",
+    "card_delete": "withdraw",
+    "card_list": "read",
+    "card_switch": "withdraw",
     "deposit_address": "read",
     "deposit_address_details": "read",
     "deposit_cancel": "trade",
@@ -120,6 +124,14 @@ LINKS: Final[dict[str, dict[str, tuple[str, Part]]]] = {
         "repeat": ("internal_movement_repeat", {"order_id": _ID}),
     },
     "internal_movement_repeat": {"details": ("orders_details", {"order_id": _ID})},
+    "card_create": {
+        "switch": ("card_switch", {"card_id": "$response.body#/card_id"}),
+        "delete": ("card_delete", {"card_id": "$response.body#/card_id"}),
+    },
+    "card_list": {
+        "switch": ("card_switch", {"card_id": "$response.body#/cards/0/card_id"}),
+        "delete": ("card_delete", {"card_id": "$response.body#/cards/0/card_id"}),
+    },
     "orders_history": {
         "details": ("orders_details", {"order_id": "$response.body#/orders/0/external_id"}),
         "next": ("orders_history", {"cursor": "$response.body#/next_cursor"}),

@@ -45,6 +45,7 @@ APPEND: Final = frozenset(
         "order_core_ordernote",
         "order_core_screeningdecision",
         "order_core_transition",
+        "payment_card_cardkey",
         "wallet_reconciliation",
     }
 )
@@ -67,6 +68,8 @@ KEEP: Final = frozenset(
         "order_core_screening",
         "order_core_screeningpolicy",
         "order_core_order",
+        "payment_card_cardban",
+        "payment_card_paymentcard",
         "payment_provider_channel",
         "payment_provider_coin",
         "payment_provider_coinaddress",

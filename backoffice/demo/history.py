@@ -285,6 +285,8 @@ class Story:
                 )
         with ledger_clock.at(next(moments)):
             people.verifications(self._verifiable(), self.operators)
+        with ledger_clock.at(next(moments)):
+            people.cards(self.cards, self.operators)
 
     def _verifiable(self) -> list[User]:
         """Customers, the newest first, who have a level to reach and are not on their way to it."""

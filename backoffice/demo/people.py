@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,9 +16,13 @@ from kauri.account import cases
 from kauri.account.models import ApiKey, TOTPDevice, User, VerificationCase
 from kauri.account.services import demo_customer_create
 from kauri.common import clock
+from kauri.payment_card.bans import card_ban, card_ban_known
+from kauri.payment_card.services import CardRequest, card_create, card_stop
 
 ROLES: Final = ("Treasury", "Compliance", "Support", "Finance", "Senior", "Administrator", "Auditor")
 DOMAIN: Final = "demo.kauri.example"
+#: How many customers have put their card down.
+CARDS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,20 @@ def verifications(people: list[User], staff: dict[str, User]) -> None:
             end(case)
     for user in people[len(ends) :]:
         verification(user, papers=False)
+
+
+def cards(numbers: Mapping[int, str], staff: dict[str, User]) -> None:
+    """The cards of some who are paid to one (customer -> number): one stopped, one banned; and an issuer."""
+    compliance = staff["Compliance"].as_actor()
+    made = []
+    for user in User.objects.filter(pk__in=numbers).order_by("pk")[:CARDS]:
+        request = CardRequest(number=numbers[user.pk], owner_name="Specimen Holder")
+        made.append(card_create(user_id=user.pk, request=request, actor=user.as_actor()))
+    for card in made[:1]:
+        card_stop(card_id=card.pk, reason="The customer says it was lost", actor=compliance)
+    for card in made[1:2]:
+        card_ban_known(card_id=card.pk, reason="Two charge-backs in a week", actor=compliance)
+    card_ban(number="50999901", reason="A prepaid series that is sold without papers", actor=compliance)
 
 
 def _paper(kind: str, user: User) -> bytes:

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "kauri.notification",
     "kauri.payment_provider",
     "kauri.wallet",
+    "kauri.payment_card",
     "kauri.order_core",
     "kauri.deposit_order",
     "kauri.withdrawal_order",

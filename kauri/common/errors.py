@@ -136,6 +136,18 @@ CODES: Final[dict[str, ErrorSpec]] = {
         "Адреса призначення неправильна.",
         "Адрес назначения неверен.",
     ),
+    "card_disabled": ErrorSpec(
+        403, "This card is switched off.", "Цю картку вимкнено.", "Эта карта отключена."
+    ),
+    "card_expired": ErrorSpec(
+        403, "This card has expired.", "Строк дії цієї картки минув.", "Срок действия этой карты истёк."
+    ),
+    "card_banned": ErrorSpec(
+        403,
+        "This card can't be used here.",
+        "Цією карткою тут користуватися не можна.",
+        "Этой картой здесь пользоваться нельзя.",
+    ),
     "operation_disabled": ErrorSpec(
         403,
         "This operation is switched off.",

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 
+from kauri.account.api.once import IDEMPOTENCY_HEADER, caller, once_call
 from kauri.account.second_factor import CODES_SECONDS, WRONG_CODES, codes_name
 from kauri.common import throttle
-from kauri.common.actor import Actor, ActorKind
-from kauri.common.api import idempotency_key, wants_strings
 from kauri.common.errors import KauriError
-from kauri.common.exact_json import dumps
-from kauri.common.locks import retried
-from kauri.core import idempotency
-
-#: What OpenAPI says of the header.
-IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
-    "parameters": [
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": 202, "pattern": r"^[\x21-\x7e]*$"},
-            "example": "payout-0001",
-            "description": "Same key and body: the stored answer. external_id in the body works alike.",
-        }
-    ]
-}
 
 #: Refusals of every call that makes an order: the door's, the amount's, the policy's, the balance's.
 ORDER_CODES: Final = (
@@ -50,16 +32,6 @@ ORDER_CODES: Final = (
 )
 
 
-def caller(request: HttpRequest) -> Actor:
-    """Who acts: the customer, or their API key by name."""
-    user = request.auth  # type: ignore[attr-defined]
-    ip = request.client_ip  # type: ignore[attr-defined]
-    key = getattr(request, "api_key", None)
-    if key is None:
-        return user.as_actor(ip=ip)  # type: ignore[no-any-return]
-    return Actor(ActorKind.API_KEY, str(key.public_id), f"{user.email} ({key.name})", ip)
-
-
 def money_call(
     request: HttpRequest,
     *,
@@ -68,44 +40,21 @@ def money_call(
     totp_code: str | None,
     run: Callable[[], dict[str, Any]],
 ) -> HttpResponse:
-    """Run ``run`` once per key and answer with its body; a repeat gets the stored answer, byte for byte.
+    """:func:`once_call`, with the one-time code that the amount may ask for.
 
-    A request signed by version 1 is named by its signature too, for a while: nothing else in it says that it
-    is new. A call without a key of the client's gets one of ours, so that a transaction lost to a deadlock
-    or a dead connection can be tried again without moving the money twice. Wrong one-time codes are
-    counted here, outside the transaction that they undo; after some of them the next is not looked at.
+    Wrong codes are counted here, outside the transaction that they undo; after some of them the next is
+    not looked at.
     """
     codes = codes_name(request.auth.pk)  # type: ignore[attr-defined]
     if totp_code and (window := throttle.peek(codes, WRONG_CODES, CODES_SECONDS)).remaining <= 0:
         request.rate_window = window  # type: ignore[attr-defined]
         raise KauriError("rate_limited")
-    keys = [f"key:{key}"] if (key := idempotency_key(request)) else []
-    if external_id:
-        keys.append(f"external_id:{external_id}")
-
-    def answer() -> idempotency.StoredAnswer:
-        return idempotency.StoredAnswer(
-            200, "application/json", dumps(run(), as_strings=wants_strings(request))
-        )
-
-    passing: idempotency.PassingKey | None = getattr(request, "passing_key", None)
-    names = keys if keys or passing else [f"request:{uuid.uuid4()}"]
     try:
-        stored = retried(
-            lambda: idempotency.once(
-                owner_id=request.auth.pk,  # type: ignore[attr-defined]
-                endpoint=endpoint,
-                keys=names,
-                body=request.body,
-                run=answer,
-                passing=passing,
-            )
-        )
+        return once_call(request, endpoint=endpoint, external_id=external_id, run=run)
     except KauriError as error:
         if error.code == "totp_invalid":
             throttle.hit(codes, WRONG_CODES, CODES_SECONDS)
         raise
-    response = HttpResponse(stored.body, status=stored.status, content_type=stored.content_type)
-    if stored.replayed and (keys or passing):
-        response["Idempotency-Replayed"] = "true"
-    return response
+
+
+__all__ = ["IDEMPOTENCY_HEADER", "ORDER_CODES", "caller", "money_call"]

@@ -19,6 +19,7 @@ from kauri.withdrawal_order.services import withdrawal_cancel
 from tests.api.account_moves import phone, sign_in, with_factor
 from tests.api.client import ApiClient
 from tests.attacks.document import Operation
+from tests.cards import OWNER, VISA, add
 from tests.house import PASSWORD
 from tests.moves import withdraw
 
@@ -117,6 +118,14 @@ BODIES: dict[str, Callable[[Scene], Body]] = {
     "deposit_repeat": lambda scene: {"external_id": scene.linked()},
     "internal_movement_create": Scene.movement,
     "internal_movement_repeat": lambda scene: {"order_id": scene.moved(), "amount": "10"},
+    "card_create": lambda scene: {
+        "number": VISA,
+        "owner_name": OWNER,
+        "expiry_month": 7,
+        "expiry_year": 2039,
+    },
+    "card_delete": lambda scene: {"card_id": add(scene.user).token},
+    "card_switch": lambda scene: {"card_id": add(scene.user).token, "is_enabled": False},
     "account_setting_set": lambda scene: {"name": "language", "value": "uk"},
     "anti_phishing_code_set": lambda scene: {"phrase": "blue heron"},
     "api_key_create": lambda scene: {"name": "shop", "scopes": ["read"]},

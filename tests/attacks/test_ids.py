@@ -26,6 +26,7 @@ from kauri.withdrawal_order.services import withdrawal_cancel
 from tests.api.client import ApiClient
 from tests.attacks.document import Operation, operations
 from tests.attacks.rows import every_row
+from tests.cards import add
 from tests.kauri.account.papers import picture
 from tests.moves import balance_of, give, sandbox_on, withdraw
 
@@ -39,6 +40,8 @@ THINGS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("api_key_delete", "api_key_id"): ("key", {}),
     ("api_key_verify", "api_key_id"): ("pending", {"code": "00000000"}),
     ("verification_document_add", "case_id"): ("case", {"kind": "identity"}),
+    ("card_delete", "card_id"): ("card", {}),
+    ("card_switch", "card_id"): ("card", {"is_enabled": False}),
 }
 #: Filters: they find among the caller's own things only.
 FILTERS = {("orders_history", "external_id"), ("orders_history", "cursor"), ("deposit_list", "cursor")}
@@ -48,6 +51,7 @@ OWN_NAMES = {
     ("withdrawal_create", "Idempotency-Key"),
     ("internal_movement_create", "external_id"),
     ("internal_movement_create", "Idempotency-Key"),
+    ("card_create", "Idempotency-Key"),
     ("deposit_address", "external_id"),
     # Ours or the client's own: found among the caller's links and addresses only.
     ("deposit_address_details", "external_id"),
@@ -81,7 +85,7 @@ def victim(customer: Callable[..., User]) -> User:
 
 
 @pytest.fixture
-def things(victim: User, customer: Callable[..., User]) -> dict[str, uuid.UUID]:
+def things(victim: User, customer: Callable[..., User]) -> dict[str, uuid.UUID | str]:
     """One of each that an id can name; all of the victim's."""
 
     def asked(number: int) -> Order:
@@ -115,6 +119,7 @@ def things(victim: User, customer: Callable[..., User]) -> dict[str, uuid.UUID]:
         "session": Session.objects.get(user=victim).public_id,
         "key": key.public_id,
         "pending": api_key_create(user=victim, request=wanted, ip="").public_id,
+        "card": add(victim).token,
         "case": cases.verification_start(user_id=victim.pk, level=2, ip="").public_id,
     }
 
@@ -134,7 +139,7 @@ def callers(user: User) -> dict[str, ApiClient]:
 
 def ask(api: ApiClient, operation: Operation, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """The answer, without what differs between any two answers."""
-    body = {name: str(value) for name, value in body.items()}
+    body = {name: value if isinstance(value, bool) else str(value) for name, value in body.items()}
     if operation.is_form:
         file = SimpleUploadedFile("a.jpg", picture(), content_type="image/jpeg")
         headers = {"Authorization": f"Bearer {api.token}"} if api.token else {}
@@ -152,7 +157,7 @@ def named(name: str) -> Operation:
 
 @pytest.mark.parametrize("case", THINGS, ids="-".join)
 def test_somebody_elses_is_as_what_does_not_exist(
-    case: tuple[str, str], things: dict[str, uuid.UUID], customer: Callable[..., User]
+    case: tuple[str, str], things: dict[str, uuid.UUID | str], customer: Callable[..., User]
 ) -> None:
     operation, (thing, more) = named(case[0]), THINGS[case]
     attacker = customer()
@@ -174,7 +179,7 @@ def test_somebody_elses_is_as_what_does_not_exist(
 
 @pytest.mark.parametrize("case", THINGS, ids="-".join)
 def test_its_owner_is_let_in_by_the_same_request(
-    case: tuple[str, str], victim: User, things: dict[str, uuid.UUID]
+    case: tuple[str, str], victim: User, things: dict[str, uuid.UUID | str]
 ) -> None:
     """Without this the test above would be passed by a request that nobody's id could satisfy."""
     operation, (thing, more) = named(case[0]), THINGS[case]
@@ -183,7 +188,7 @@ def test_its_owner_is_let_in_by_the_same_request(
 
 
 def test_filters_find_nothing_of_others(
-    victim: User, things: dict[str, uuid.UUID], customer: Callable[..., User]
+    victim: User, things: dict[str, uuid.UUID | str], customer: Callable[..., User]
 ) -> None:
     page = callers(victim)["token"].get("/api/v1/orders/history?limit=1&cursor=").json()
     attacker = customer()

@@ -8,7 +8,10 @@ import pytest
 
 from backoffice.demo import people
 from kauri.account.models import User, VerificationCase
+from kauri.payment_card import selectors
+from kauri.payment_card.models import CardBan, PaymentCard
 from tests.backoffice import scene
+from tests.cards import number
 
 
 @pytest.mark.usefixtures("house")
@@ -36,3 +39,16 @@ def test_a_case_in_every_state(customer: Callable[..., User], count: int, states
     assert [case.state for case in VerificationCase.objects.order_by("id")] == states
     found = [user.verification_level for user in User.objects.filter(is_staff=False).order_by("id")]
     assert found == [level + (number == 4) for number, level in enumerate(levels[:count])]
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize(
+    ("count", "states"), [(4, ["stopped", "banned", "active", "active"]), (1, ["stopped"]), (0, [])]
+)
+def test_cards_as_a_house_has_them(customer: Callable[..., User], count: int, states: list[str]) -> None:
+    people.cards(
+        {customer().pk: number() for _ in range(count)}, {"Compliance": scene.operator("Compliance").user}
+    )
+    cards = selectors.with_bans(PaymentCard.objects.order_by("customer"))
+    assert [selectors.state_of(card) for card in cards] == states
+    assert CardBan.objects.count() == 1 + ("banned" in states)

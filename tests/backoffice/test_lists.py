@@ -17,10 +17,12 @@ from kauri.account.models import ApiKey
 from kauri.common.admin import page_url
 from kauri.core.audit import audit
 from kauri.core.models import Provider
+from kauri.payment_card.bans import card_ban
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
 from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
 from tests.backoffice import scene
+from tests.cards import VISA, add
 
 AtDesk = Callable[..., Client]
 
@@ -65,6 +67,9 @@ def _fill(number: int) -> None:
         provider=provider, currency=usdt, kind="chain_more", subject=address.address, amount=number
     )
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
+    add(user)
+    ban = f"4{number:05d}"
+    card_ban(number=ban, reason="fill", actor=scene.operator("Compliance").user.as_actor())
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
     scene.two_people(number)
     scene.verification(scene.customer(f"verified{number}@example.com", level=0))
@@ -109,3 +114,4 @@ def test_a_row_has_its_page(model: type[Model], auditor: Client) -> None:
     count, page = _queries(auditor, page_url(row))
     assert count <= 40
     assert SECRET not in page
+    assert VISA not in page

@@ -17,9 +17,12 @@ from kauri.account.cases import files
 from kauri.account.models import ApiKey, User, VerificationDocument
 from kauri.account.services import letter
 from kauri.common import crypto
+from kauri.common.actor import SYSTEM
 from kauri.core.models import AuditEntry, OutboxEvent, Provider
+from kauri.payment_card import bans, selectors, services
 from tests.backoffice import scene
-from tests.moves import as_owner
+from tests.cards import VISA, add
+from tests.moves import as_owner, code_of
 
 NEW, OLD = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
@@ -120,3 +123,28 @@ def test_more_than_a_batch(
     assert "account_apikey.secret: 5 secrets, 5 under an older key" in run()
     keys(NEW)
     assert {key.secret for key in ApiKey.objects.all()} >= {f"secret {number}" for number in range(4)}
+
+
+def test_cards_are_paid_to_and_bans_meet_them_afterwards(
+    house: None, keys: Callable[..., None], customer: Callable[..., User], operator: Callable[..., Any]
+) -> None:
+    """The key of fingerprints gets a new seal and stays itself: what has only a fingerprint is found as before."""
+    keys(OLD)
+    user = customer()
+    card = add(user)
+    removed = add(customer())
+    services.card_delete(user_id=removed.customer_id, token=removed.token, actor=SYSTEM)
+    ban = bans.card_ban(number="5555555555554444", reason="stolen", actor=operator("Compliance"))
+    before = stored("payment_card_paymentcard", "fingerprint")
+    keys(NEW, OLD)
+    said = run()
+    assert "payment_card_paymentcard.number: 1 secrets, 1 under an older key" in said
+    assert "payment_card_cardkey.secret: 1 secrets, 1 under an older key" in said
+    keys(NEW)
+    assert run("--check").endswith("Every secret is under the newest key.\n")
+    assert selectors.card_destination(user.pk, card.token) == VISA
+    assert stored("payment_card_paymentcard", "fingerprint") == before
+    assert code_of(lambda: add(user)) == "conflict"
+    assert code_of(lambda: add(user, "5555 5555 5555 4444")) == "card_banned"
+    bans.card_unban(ban_id=ban.pk, reason="found", actor=operator("Senior"))
+    assert add(user, "5555 5555 5555 4444").mask == "555555******4444"
