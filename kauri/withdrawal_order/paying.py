@@ -18,6 +18,7 @@ from kauri.core.models import Provider
 from kauri.order_core import machine
 from kauri.order_core.models import Order
 from kauri.order_core.states import FINAL, OrderStatus
+from kauri.payment_card.selectors import card_destination, is_token
 from kauri.payment_provider import routing
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import Event, PayoutStatus
@@ -38,6 +39,14 @@ def locked(order_id: uuid.UUID) -> Order:
     return order
 
 
+def told_destination(user_id: int, destination: str) -> str:
+    """What a provider is told of a destination: itself, or the number of the customer's card that it names.
+
+    Raises ``not_found``, ``card_banned``, ``card_disabled``, ``card_expired``.
+    """
+    return card_destination(user_id, destination) if is_token(destination) else destination
+
+
 def start(order: Order, actor: Actor) -> None:
     """Make the parts of a decided, locked order and their payouts: nothing is sent yet.
 
@@ -45,7 +54,7 @@ def start(order: Order, actor: Actor) -> None:
     when the order came keeps it, and its payouts wait.
     """
     detail = order.withdrawal
-    plan = _plan(order, detail)
+    plan = _plan(order, detail, told_destination(order.owner_id, detail.destination))
     if detail.provider_id != plan.provider.pk:
         detail.provider = plan.provider
         detail.save(update_fields=["provider"])
@@ -73,6 +82,8 @@ def payout_advance(payout_id: int) -> None:
         return
     if _is_held(payout):
         outcome = payouts.held("the customer froze the account")
+    elif (refused := _card_refused(payout)) is not None:
+        outcome = refused
     elif (refusal := payouts.payout_admit(payout)) is not None:
         outcome = _handed_over(payout, refusal)
     else:
@@ -207,10 +218,10 @@ def _split_off(order: Order, failed: list[WithdrawalPart], actor: Actor, reason:
     )
 
 
-def _plan(order: Order, detail: WithdrawalDetail) -> routing.Plan:
+def _plan(order: Order, detail: WithdrawalDetail, told: str) -> routing.Plan:
     network = detail.network.code if detail.network else ""
     try:
-        return routing.plan(order.currency_out, order.amount_out, network, detail.destination)
+        return routing.plan(order.currency_out, order.amount_out, network, told)
     except KauriError:
         # Nobody can now: the one that could when the order came keeps it until somebody can.
         return routing.plan_with(detail.provider, order.currency_out, order.amount_out, detail.destination)
@@ -240,9 +251,11 @@ def _next_channel(order: Order, part: WithdrawalPart, failed: Payout) -> bool:
     detail = order.withdrawal
     tried = [*part.tried, failed.provider_id]
     network = detail.network.code if detail.network else ""
-    following = routing.alternative(
-        order.currency_out, part.amount, network, detail.destination, without=tried
-    )
+    try:
+        told = told_destination(order.owner_id, detail.destination)
+    except KauriError:
+        return False  # the card may not be paid to any more, by nobody
+    following = routing.alternative(order.currency_out, part.amount, network, told, without=tried)
     if following is None:
         return False
     part.payout = payouts.payout_create(
@@ -266,10 +279,30 @@ def _handed_over(payout: Payout, waits: payouts.Outcome) -> payouts.Outcome:
     part = next((one for one in parts_of(order.withdrawal) if one.payout_id == payout.pk), None)
     network = order.withdrawal.network.code if order.withdrawal.network else ""
     if part is None or not routing.alternative(
-        payout.currency, payout.amount, network, payout.destination, without=[*part.tried, payout.provider_id]
+        payout.currency,
+        payout.amount,
+        network,
+        payout.told_destination,
+        without=[*part.tried, payout.provider_id],
     ):
         return waits
     return payouts.given_up(f"handed to the next channel: {waits.reason}")
+
+
+def _card_refused(payout: Payout) -> payouts.Outcome | None:
+    """Open the card that an unsent payout goes to, on the row in hand only; its end where it may not be paid to.
+
+    What may have been sent is looked up by its own name: it needs no number.
+    """
+    unsent = payout.state in {Payout.State.NEW, Payout.State.PREPARED}
+    if not unsent or not is_token(payout.destination):
+        return None
+    owner_id = Order.objects.values_list("owner_id", flat=True).get(public_id=payout.order_id)
+    try:
+        payout.unstored_destination = card_destination(owner_id, payout.destination)
+    except KauriError as error:
+        return payouts.given_up(error.code) if payout.state == Payout.State.NEW else payouts.held(error.code)
+    return None
 
 
 def _is_held(payout: Payout) -> bool:
