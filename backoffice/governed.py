@@ -19,6 +19,7 @@ from kauri.core.proposals import Governed
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
 from kauri.order_core.models import POLICY_FIELDS, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
+from kauri.withdrawal_order.models import ReviewRule
 
 _DAYS: Final = 30
 _DAY: Final = timedelta(hours=24)
@@ -136,6 +137,21 @@ GOVERNED: Final = (
             "wait_minutes",
         ),
         propose="order_core.change_screeningpolicy",
+    ),
+    Governed(
+        model=ReviewRule,
+        fields=(
+            "kind",
+            "currency",
+            "group",
+            "threshold",
+            "unit",
+            "hours",
+            "countries",
+            "approvals_needed",
+            "is_enabled",
+        ),
+        propose="withdrawal_order.change_reviewrule",
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(model=Switch, fields=("is_on", "reason", "expires_at"), propose="core.stop_switch"),

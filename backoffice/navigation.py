@@ -193,6 +193,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Customers"), "group", "account.user"),
             Screen(_("Orders"), "receipt_long", "order_core.order"),
             Screen(_("Deposit addresses"), "qr_code_2", "wallet.depositaddress"),
+            Screen(_("Saved destinations"), "bookmark", "withdrawal_order.saveddestination"),
             Screen(_("Payment links"), "link", "wallet.paymentlink"),
             Screen(_("Sweeps"), "cyclone", "wallet.sweep"),
             Screen(_("Reconciliation"), "rule_settings", "wallet.reconciliation"),
@@ -233,6 +234,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         True,
         (
             Screen(_("Policies"), "tune", "order_core.policy"),
+            Screen(_("Review rules"), "checklist", "withdrawal_order.reviewrule"),
             Screen(_("Analysis rules"), "policy_alert", "order_core.screeningpolicy"),
             Screen(_("Switches"), "toggle_on", "core.switch"),
             Screen(_("US dollar rates"), "attach_money", "exchange_rate.usdrate"),

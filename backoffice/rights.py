@@ -46,6 +46,7 @@ APPEND: Final = frozenset(
         "order_core_screeningdecision",
         "order_core_transition",
         "wallet_reconciliation",
+        "withdrawal_order_whitelistchange",
     }
 )
 #: Written and changed, never deleted.
@@ -73,6 +74,8 @@ KEEP: Final = frozenset(
         "payment_provider_payout",
         "wallet_reconciliationbreak",
         "wallet_sweep",
+        "withdrawal_order_reviewrule",
+        "withdrawal_order_saveddestination",
         "withdrawal_order_withdrawaldetail",
     }
 )

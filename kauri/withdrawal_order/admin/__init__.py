@@ -1,5 +1,7 @@
 """Back office pages of withdrawals."""
 
+from kauri.withdrawal_order.admin.address_book import SavedDestinationAdmin
 from kauri.withdrawal_order.admin.decision import WithdrawalAdmin
+from kauri.withdrawal_order.admin.rules import ReviewRuleAdmin
 
-__all__ = ["WithdrawalAdmin"]
+__all__ = ["ReviewRuleAdmin", "SavedDestinationAdmin", "WithdrawalAdmin"]

@@ -1,5 +1,7 @@
 """What a withdrawal adds to the common order, and what rules it."""
 
+from kauri.withdrawal_order.models.addresses import SavedDestination, WhitelistChange
 from kauri.withdrawal_order.models.details import WithdrawalDetail, WithdrawalPart
+from kauri.withdrawal_order.models.rules import ReviewRule
 
-__all__ = ["WithdrawalDetail", "WithdrawalPart"]
+__all__ = ["ReviewRule", "SavedDestination", "WhitelistChange", "WithdrawalDetail", "WithdrawalPart"]
