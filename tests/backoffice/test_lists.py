@@ -20,6 +20,7 @@ from kauri.core.models import Provider
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
 from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
+from kauri.withdrawal_order.models import ReviewRule, SavedDestination
 from tests.backoffice import scene
 
 AtDesk = Callable[..., Client]
@@ -63,6 +64,8 @@ def _fill(number: int) -> None:
     ReconciliationBreak.objects.create(
         provider=provider, currency=usdt, kind="chain_more", subject=address.address, amount=number
     )
+    SavedDestination.objects.create(customer=user, currency=usdt, destination=f"0x{number:040x}")
+    ReviewRule.objects.create(kind="amount", currency=usdt, threshold=number)
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
     scene.two_people(number)
