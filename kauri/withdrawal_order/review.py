@@ -57,13 +57,17 @@ NOTHING: Final = Review([], 0)
 _Hit = tuple[str, str] | None
 
 
-def reviewed(case: Case) -> Review:
-    """Every rule but those of the destination's risk, in the order of their numbers."""
-    return _evaluate(_rows(case).exclude(kind=Kind.RISK), lambda row: _CHECKS[Kind(row.kind)](row, case))
+def reviewed(case: Case, *, is_screened: bool) -> Review:
+    """Every rule, in the order of their numbers; those of the destination's risk wait where it is being analysed."""
+    rows = _rows(case).exclude(kind=Kind.RISK) if is_screened else _rows(case)
+    return _evaluate(
+        rows,
+        lambda row: _risk(row, None) if row.kind == Kind.RISK else _CHECKS[Kind(row.kind)](row, case),
+    )
 
 
 def analysed(case: Case, found: Screening | None) -> Review:
-    """The rules of the destination's risk, once it is known whether there is an analysis and what it says."""
+    """The rules of the destination's risk, once its analysis has come, or will not."""
     return _evaluate(_rows(case).filter(kind=Kind.RISK), lambda row: _risk(row, found))
 
 

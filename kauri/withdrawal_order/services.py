@@ -313,8 +313,7 @@ def _review(
         at=clock.now(),
     )
     found = review.Review(judgement.rules, judgement.policy["approvals_needed"] or 1)
-    found = found.and_also(review.reviewed(case))
-    return found if is_screened else found.and_also(review.analysed(case, None))
+    return found.and_also(review.reviewed(case, is_screened=is_screened))
 
 
 def _detail_save(order: Order, detail: WithdrawalDetail) -> None:

@@ -44,12 +44,12 @@ def confirmed_by(user: User) -> str:
 def code_send(order: Order, user: User) -> None:
     """Send the letter with a new code, in the caller's transaction; an account without letters gets none.
 
-    ``rate_limited`` after some letters in an hour.
+    ``rate_limited`` after some letters about one order.
     """
     until = order.withdrawal.confirm_until
     if until is None or confirmed_by(user) == "totp":
         return
-    if throttle.hit(f"withdrawal_code:{user.pk}", LETTERS, LETTERS_SECONDS).exceeded:
+    if throttle.hit(f"withdrawal_code:{order.public_id}", LETTERS, LETTERS_SECONDS).exceeded:
         raise KauriError("rate_limited")
     secure_letter(
         user,

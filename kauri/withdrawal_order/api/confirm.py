@@ -81,7 +81,7 @@ def withdrawal_confirm(request: HttpRequest, data: WithdrawalConfirmIn) -> dict[
     operation_id="withdrawal_confirm_resend",
 )
 def withdrawal_confirm_resend(request: HttpRequest, data: WithdrawalResendIn) -> dict[str, Any]:
-    """Send another letter: its code replaces the one before, the time to confirm stays. Five letters an hour."""
+    """Send another letter: its code replaces the one before, the time to confirm stays. Five letters an order."""
     require_scope(request, "withdraw")
     order = confirming.withdrawal_confirm_resend(
         order_id=data.order_id,
