@@ -74,7 +74,7 @@ def test_the_answer_is_read_with_the_rules(at_desk: AtDesk, order: Order) -> Non
         'data-testid="saved"',
         f"{then:%Y-%m-%d}",
         'data-testid="approve"',
-        "/saveddestination/?q=first%40example.com",
+        "/saveddestination/?q=first@example.com",
     ):
         assert said in page, said
 

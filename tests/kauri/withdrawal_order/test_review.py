@@ -135,7 +135,7 @@ def test_country(user: User, kind: str, country: str, is_hit: bool) -> None:
 
 
 def test_whom_and_what_a_rule_is_about(user: User) -> None:
-    other = CustomerGroup.objects.create(code="vip", title="VIP")
+    other = CustomerGroup.objects.create(code="large", title="Large")
     rule("amount", threshold=1, group=other)
     rule("amount", threshold=1, currency=Currency.objects.get(code="USDT"))
     rule("amount", threshold=1, is_enabled=False)
