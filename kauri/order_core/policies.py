@@ -29,15 +29,8 @@ from kauri.order_core.states import OrderType
 #: Operations by which money leaves its owner.
 LEAVING: Final = frozenset({OrderType.WITHDRAWAL, OrderType.INTERNAL_MOVEMENT})
 #: Fields that are amounts to compare with, each in the unit of the row that sets it.
-LIMITS: Final = (
-    "min_amount",
-    "max_amount",
-    "daily_amount",
-    "monthly_amount",
-    "totp_above",
-    "email_above",
-    "approval_above",
-)
+THRESHOLDS: Final = ("totp_above", "email_above", "approval_above")
+LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", *THRESHOLDS)
 #: Limits over time, and over how many days each.
 DAYS: Final = {"daily_amount": 1, "monthly_amount": 30}
 
@@ -243,17 +236,8 @@ def judge(
         "account_type": user.account_type,
         "at": clock.iso(now),
     }
-    return Judgement(
-        policy,
-        amount,
-        verdict.fee,
-        inputs,
-        verdict.limits,
-        rules,
-        quote,
-        needs_code=verdict.needs_code,
-        needs_email=verdict.needs_email,
-    )
+    needs = verdict.needs_code, verdict.needs_email
+    return Judgement(policy, amount, verdict.fee, inputs, verdict.limits, rules, quote, *needs)
 
 
 def require_code(judgement: Judgement, user: User, code: str) -> None:

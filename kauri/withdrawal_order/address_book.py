@@ -22,8 +22,8 @@ from kauri.common.locks import lock
 from kauri.core.audit import audit
 from kauri.core.models import Currency
 from kauri.withdrawal_order import destinations
+from kauri.withdrawal_order.known import saved_destinations, whitelist
 from kauri.withdrawal_order.models import SavedDestination, WhitelistChange
-from kauri.withdrawal_order.selectors import saved_destinations, whitelist
 from kauri.withdrawal_order.steps import shortened
 
 MAX_SAVED: Final = 200

@@ -17,8 +17,8 @@ from kauri.core.models import Currency, Network
 from kauri.exchange_rate.selectors import usd_rate, usd_rates
 from kauri.order_core.models import Screening
 from kauri.order_core.models.screening import Outcome
+from kauri.withdrawal_order.known import is_known, taken_out
 from kauri.withdrawal_order.models import ReviewRule
-from kauri.withdrawal_order.selectors import is_known, taken_out
 
 #: Frozen by analysis: one person alone lets nothing out.
 FROZEN_NEEDS: Final = 2

@@ -16,12 +16,12 @@ from kauri.account.models import SignIn, User, VerificationDecision
 from kauri.balance.selectors import CustomerBalance, customer_balances, order_transfers
 from kauri.common import clock
 from kauri.common.money import ZERO
-from kauri.core.models import Currency, Network
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
 from kauri.order_core.selectors import NOT_COUNTED
 from kauri.order_core.states import OrderStatus, OrderType
-from kauri.withdrawal_order.models import SavedDestination, WhitelistChange, WithdrawalDetail, WithdrawalPart
+from kauri.withdrawal_order.known import saved_destinations
+from kauri.withdrawal_order.models import SavedDestination, WithdrawalDetail, WithdrawalPart
 
 OVERDUE_AFTER: Final = timedelta(minutes=30)
 YOUNG_ACCOUNT: Final = timedelta(days=7)
@@ -196,54 +196,6 @@ def obstacle(order: Order, approval: Approval, operator_id: int, voted: bool) ->
     if approval.taken_by is not None and approval.taken_by.pk != operator_id:
         return _("%(who)s has taken it. Release it first if you must decide.") % {"who": approval.taken_by}
     return ""
-
-
-def is_known(user: User, currency: Currency, network: Network | None, destination: str, at: datetime) -> bool:
-    """Whether the customer was paid at this destination before, or keeps it in their address book."""
-    paid = WithdrawalDetail.objects.filter(
-        order__owner=user, destination=destination, order__status=OrderStatus.CLOSED
-    )
-    return paid.exists() or usable_destination(user.pk, currency, network, destination, at) is not None
-
-
-def taken_out(user: User, currency: Currency | None, since: datetime) -> list[dict[str, Any]]:
-    """Per currency (only ``currency`` if given) the sum (``total``) and number of ``orders`` since a moment."""
-    counted = Order.objects.filter(owner=user, type=OrderType.WITHDRAWAL, created_at__gt=since).exclude(
-        status__in=NOT_COUNTED
-    )
-    if currency is not None:
-        counted = counted.filter(currency_out=currency)
-    rows: QuerySet[Any, Any] = counted.values("currency_out").annotate(
-        total=Sum("amount_out"), orders=Count("id")
-    )
-    return list(rows.order_by())
-
-
-def saved_destinations(user_id: int) -> QuerySet[SavedDestination]:
-    """The customer's address book as it stands."""
-    live = SavedDestination.objects.filter(customer_id=user_id, removed_at__isnull=True)
-    return live.select_related("currency", "network")
-
-
-def usable_destination(
-    user_id: int, currency: Currency, network: Network | None, destination: str, at: datetime
-) -> SavedDestination | None:
-    """The saved destination that this is, if it was confirmed and its cooling-off is over."""
-    return (
-        saved_destinations(user_id)
-        .filter(currency=currency, network=network, destination=destination, usable_from__lte=at)
-        .first()
-    )
-
-
-def whitelist(user_id: int, at: datetime) -> tuple[bool, datetime | None]:
-    """Whether the customer is paid at saved addresses only, and from when no more, if that was asked for."""
-    last = WhitelistChange.objects.filter(customer_id=user_id).order_by("-id").first()
-    if last is None:
-        return False, None
-    if last.is_on:
-        return True, None
-    return (True, last.effective_from) if at < last.effective_from else (False, None)
 
 
 def details() -> QuerySet[WithdrawalDetail]:

@@ -27,8 +27,9 @@ from kauri.order_core.states import FINAL, OrderStatus, OrderType
 from kauri.payment_provider import routing
 from kauri.withdrawal_order import destinations, paying, postings, review, steps
 from kauri.withdrawal_order.body import withdrawal_object
+from kauri.withdrawal_order.known import usable_destination, whitelist
 from kauri.withdrawal_order.models import WithdrawalDetail
-from kauri.withdrawal_order.selectors import orders, usable_destination, whitelist
+from kauri.withdrawal_order.selectors import orders
 
 #: Nothing was sent of a withdrawal that stands here.
 _WAITING: Final = frozenset(

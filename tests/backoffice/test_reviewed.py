@@ -39,7 +39,9 @@ def order(house: None) -> Order:
     usdt = Currency.objects.get(code="USDT")
     ScreeningPolicy.objects.create(currency=usdt, provider=provider)
     ReviewRule.objects.create(kind="country_in", countries="KP, IR")
-    return scene.withdrawal(scene.customer("first@example.com", balance="20000", level=2), "1250")
+    return scene.withdrawal(
+        scene.customer("first@example.com", balance="20000", level=2), "1250", analysed=False
+    )
 
 
 def test_before_the_answer_nobody_has_anything_to_decide(at_desk: AtDesk, order: Order) -> None:
@@ -81,7 +83,7 @@ def test_the_answer_is_read_with_the_rules(at_desk: AtDesk, order: Order) -> Non
 
 def test_a_code_that_is_waited_for(at_desk: AtDesk, order: Order) -> None:
     Policy.objects.filter(operation="WITHDRAWAL", currency__code="USDT").update(email_above=Decimal(1))
-    waiting = scene.withdrawal(order.owner, "1250")
+    waiting = scene.withdrawal(order.owner, "1250", analysed=False)
     client = at_desk()
     page = page_of(client, waiting)
     assert "Waits for the customer&#x27;s code until" in page or "Waits for the customer's code until" in page

@@ -1,4 +1,4 @@
-"""Customers' saved destinations, to look at: they are the customer's own."""
+"""Customers' saved destinations, to look at; and what the page of decision says of them and of the checks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,19 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from kauri.common import clock
-from kauri.common.admin import ReadOnlyAdmin, badge, copyable, page_link, short, when_column
-from kauri.withdrawal_order.models import SavedDestination
+from kauri.common.admin import (
+    ReadOnlyAdmin,
+    badge,
+    copyable,
+    list_url,
+    page_link,
+    short,
+    when,
+    when_column,
+)
+from kauri.order_core.admin import screening_facts
+from kauri.withdrawal_order.models import SavedDestination, WithdrawalDetail
+from kauri.withdrawal_order.selectors import Decision
 
 
 @admin.register(SavedDestination)
@@ -69,3 +80,20 @@ class SavedDestinationAdmin(ReadOnlyAdmin):
         if obj.usable_from > clock.now():
             return badge(_("cooling off"), "info")
         return badge(_("payable"), "good")
+
+
+def review_facts(found: Decision) -> dict[str, Any]:
+    """What a withdrawal waited for, and what is known of where it goes and where it was asked from."""
+    detail, saved = found.detail, found.saved
+    return {
+        "first_used": when(found.destination.first_used),
+        "last_used": when(found.destination.last_used),
+        "same_destination": list_url(WithdrawalDetail, q=detail.destination),
+        "country": detail.country,
+        "saved_since": when(saved.confirmed_at) if saved else "",
+        "saved_list": list_url(SavedDestination, q=found.order.owner.email),
+        "analysis": screening_facts(detail.screening) if detail.screening else "",
+        "analysis_due": detail.screen_due_at is not None,
+        "confirm_until": when(detail.confirm_until) if detail.confirm_until else "",
+        "confirmed": when(detail.confirmed_at) if detail.confirmed_at else "",
+    }

@@ -52,7 +52,6 @@ from kauri.order_core.admin import (
     notes_list,
     orders_table,
     rule_text,
-    screening_facts,
     status_badge,
     withdrawal_url,
 )
@@ -60,7 +59,8 @@ from kauri.order_core.models import Approval, Order
 from kauri.order_core.services import note_add
 from kauri.payment_provider.admin import payout_facts
 from kauri.withdrawal_order import selectors, services
-from kauri.withdrawal_order.models import SavedDestination, WithdrawalDetail
+from kauri.withdrawal_order.admin.address_book import review_facts
+from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import Decision
 
 REJECT_REASONS: Final = (
@@ -376,17 +376,8 @@ def _page(found: Decision) -> dict[str, Any]:
         "fee": money(order.fee, order.fee_currency),
         "given": money(order.amount_in, given),
         "destination": copyable(detail.destination),
-        "first_used": when(known.first_used),
-        "last_used": when(known.last_used),
         "others": [(page_link(user), times) for user, times in known.others],
-        "country": detail.country,
-        "saved_since": when(found.saved.confirmed_at) if found.saved else "",
-        "saved_list": list_url(SavedDestination, q=order.owner.email),
-        "analysis": screening_facts(detail.screening) if detail.screening else "",
-        "analysis_due": detail.screen_due_at is not None,
-        "confirm_until": when(detail.confirm_until) if detail.confirm_until else "",
-        "confirmed": when(detail.confirmed_at) if detail.confirmed_at else "",
-        "same_destination": list_url(WithdrawalDetail, q=detail.destination),
+        **review_facts(found),
         "available": money(balance.available, given) if balance else EMPTY,
         "held": money(balance.held, given) if balance else EMPTY,
         "totals": [(total.days, total.count, money(total.amount, sent)) for total in found.totals],

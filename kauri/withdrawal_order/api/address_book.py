@@ -14,8 +14,8 @@ from kauri.common import clock
 from kauri.common.api import errors, require_scope
 from kauri.order_core.money_call import caller
 from kauri.withdrawal_order import address_book
+from kauri.withdrawal_order.known import saved_destinations
 from kauri.withdrawal_order.models import SavedDestination
-from kauri.withdrawal_order.selectors import saved_destinations
 
 router = Router()
 
