@@ -17,6 +17,7 @@ from kauri.account.models import CustomerGroup
 from kauri.common.locks import try_advisory
 from kauri.core.models import Currency, Network, Pair, Provider, Switch
 from kauri.order_core.models import POLICY_AMOUNTS, Policy
+from kauri.withdrawal_order.models import ReviewRule
 
 SEED = ROOT / "fixtures" / "seed"
 
@@ -34,6 +35,7 @@ def load() -> dict[str, int]:
         "switches": _create(Switch, "switches", ("code",)) + _switches(),
         "customer groups": _create(CustomerGroup, "groups", ("code",)),
         "policies": _policies(),
+        "review rules": _review_rules(),
         "roles": _roles(),
     }
 
@@ -74,6 +76,16 @@ def _policies() -> int:
             for name, value in row.items()
         }
         Policy.objects.create(currency=_currency(code) if code else None, **values)
+    return len(rows)
+
+
+def _review_rules() -> int:
+    # Like policies: once, so that what was switched off or changed is never put back.
+    if ReviewRule.history.exists():
+        return 0
+    rows = [ReviewRule(**row) for row in _read("review_rules")]
+    for row in rows:
+        row.save(force_insert=True)
     return len(rows)
 
 

@@ -20,6 +20,7 @@ from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
 from kauri.order_core.models import POLICY_FIELDS, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
 from kauri.payment_provider.models import Channel
+from kauri.withdrawal_order.models import ReviewRule
 
 _DAYS: Final = 30
 _DAY: Final = timedelta(hours=24)
@@ -156,6 +157,21 @@ GOVERNED: Final = (
             "hand_over_minutes",
         ),
         propose="payment_provider.change_channel",
+    ),
+    Governed(
+        model=ReviewRule,
+        fields=(
+            "kind",
+            "currency",
+            "group",
+            "threshold",
+            "unit",
+            "hours",
+            "countries",
+            "approvals_needed",
+            "is_enabled",
+        ),
+        propose="withdrawal_order.change_reviewrule",
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(model=Switch, fields=("is_on", "reason", "expires_at"), propose="core.stop_switch"),

@@ -26,6 +26,9 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,64}")
 #: Seconds between two notes of a session being used: one write a minute, not one a request.
 NOTE_EVERY: Final = 60
 _SLASHES: Final = re.compile(r"/{2,}")
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+#: What proxies say when they do not know.
+_NO_COUNTRY: Final = frozenset({"XX", "ZZ"})
 
 
 class RequestIdFilter(logging.Filter):
@@ -51,6 +54,18 @@ def client_ip(request: HttpRequest) -> str:
     return str(remote)
 
 
+def client_country(request: HttpRequest) -> str:
+    """The caller's country in two letters as a trusted proxy says it; '' where nobody trusted does."""
+    header = settings.KAURI.country_header
+    remote = _address(str(request.META.get("REMOTE_ADDR", "")))
+    if not header or remote is None:
+        return ""
+    if not any(remote in network for network in settings.KAURI.networks("trusted_proxies")):
+        return ""
+    country = request.headers.get(header, "").strip().upper()
+    return country if _COUNTRY.fullmatch(country) and country not in _NO_COUNTRY else ""
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """One spelling of an address: without a zone, an IPv4 one never dressed as IPv6."""
     try:
@@ -71,6 +86,7 @@ class RequestContextMiddleware:
         value = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         token = request_id.set(value)
         request.client_ip = client_ip(request)  # type: ignore[attr-defined]
+        request.client_country = client_country(request)  # type: ignore[attr-defined]
         request.request_id = value  # type: ignore[attr-defined]
         try:
             response = self.get_response(request)

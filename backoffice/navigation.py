@@ -211,6 +211,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Cards"), "credit_card", "payment_card.paymentcard"),
             Screen(_("Banned cards"), "credit_card_off", "payment_card.cardban", "?in_force=yes"),
             Screen(_("Deposit addresses"), "qr_code_2", "wallet.depositaddress"),
+            Screen(_("Saved destinations"), "bookmark", "withdrawal_order.saveddestination"),
             Screen(_("Payment links"), "link", "wallet.paymentlink"),
             Screen(_("Sweeps"), "cyclone", "wallet.sweep"),
             Screen(_("Reconciliation"), "rule_settings", "wallet.reconciliation"),
@@ -252,6 +253,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         (
             Screen(_("Policies"), "tune", "order_core.policy"),
             Screen(_("Payout channels"), "alt_route", "payment_provider.channel"),
+            Screen(_("Review rules"), "checklist", "withdrawal_order.reviewrule"),
             Screen(_("Analysis rules"), "policy_alert", "order_core.screeningpolicy"),
             Screen(_("Switches"), "toggle_on", "core.switch"),
             Screen(_("US dollar rates"), "attach_money", "exchange_rate.usdrate"),

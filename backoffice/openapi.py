@@ -29,7 +29,10 @@ SCOPES: Final = {
     "orders_details": "read",
     "orders_history": "read",
     "statistics": "read",
+    "withdrawal_addresses": "read",
     "withdrawal_cancel": "withdraw",
+    "withdrawal_confirm": "withdraw",
+    "withdrawal_confirm_resend": "withdraw",
     "withdrawal_create": "withdraw",
     "withdrawal_repeat": "withdraw",
 }
@@ -110,6 +113,11 @@ LINKS: Final[dict[str, dict[str, tuple[str, Part]]]] = {
         "details": ("orders_details", {"order_id": _ID}),
         "cancel": ("withdrawal_cancel", {"order_id": _ID}),
         "repeat": ("withdrawal_repeat", {"order_id": _ID}),
+        "resend": ("withdrawal_confirm_resend", {"order_id": _ID}),
+    },
+    "withdrawal_confirm": {"details": ("orders_details", {"order_id": _ID})},
+    "withdrawal_address_create": {
+        "delete": ("withdrawal_address_delete", {"address_id": "$response.body#/address/address_id"}),
     },
     "withdrawal_cancel": {
         "details": ("orders_details", {"order_id": _ID}),

@@ -47,6 +47,7 @@ APPEND: Final = frozenset(
         "order_core_transition",
         "payment_card_cardkey",
         "wallet_reconciliation",
+        "withdrawal_order_whitelistchange",
     }
 )
 #: Written and changed, never deleted.
@@ -78,6 +79,8 @@ KEEP: Final = frozenset(
         "wallet_reconciliationbreak",
         "wallet_sweep",
         "withdrawal_order_closing",
+        "withdrawal_order_reviewrule",
+        "withdrawal_order_saveddestination",
         "withdrawal_order_withdrawaldetail",
         "withdrawal_order_withdrawalpart",
     }

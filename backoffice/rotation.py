@@ -19,6 +19,7 @@ from psycopg import sql
 from kauri.account.cases import files
 from kauri.account.models import VerificationDocument
 from kauri.common import crypto
+from kauri.notification.channels.letters import MARK
 
 BATCH: Final = 500
 
@@ -54,8 +55,21 @@ def _letter(text: str) -> str | None:
     return None if turned is None else json.dumps({**body, "sealed": turned})
 
 
+def _marked(text: str) -> str | None:
+    """A letter that goes by a channel with other messages: its mark, then ciphertext."""
+    turned = _token(text.removeprefix(MARK))
+    return None if turned is None else f"{MARK}{turned}"
+
+
 SEALED: Final = (
     Column("notification_delivery", "id", "body", _token, "channel = 'email'"),
+    Column(
+        "notification_delivery",
+        "id",
+        "body",
+        _marked,
+        f"channel = 'telegram' and starts_with(body, '{MARK}')",
+    ),
     Column("core_outboxevent", "id", "body", _letter, "kind = 'letter'"),
 )
 

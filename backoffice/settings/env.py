@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     trusted_proxies: CommaList = Field(
         [], description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed."
     )
+    country_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]{0,64}$",
+        description="Header in which a trusted proxy says the caller's country (CF-IPCountry); empty: unknown.",
+    )
     clusters: CommaList = Field(
         ["money:deposit_order+withdrawal_order+payment_provider+callbacks+balance+wallet", "general:*"],
         description="Worker clusters as name:queue+queue; * takes the queues not named elsewhere.",
@@ -121,6 +126,11 @@ class Settings(BaseSettings):
         24,
         ge=0,
         description="Hours after a reset password or a removed second factor in which money leaves only by an operator.",
+    )
+    address_cooling_hours: int = Field(
+        24,
+        ge=0,
+        description="Hours until a saved address can be paid at, and until 'only saved addresses' is off.",
     )
     session_idle_minutes: int = Field(30, ge=1, description="Back office: sign out after idleness.")
     session_hours: int = Field(10, ge=1, description="Back office: sign out at the latest after.")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Final
 
-from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
-from kauri.account.models import ConfirmationCode, User, WhiteIp
+from kauri.account.codes import code_make, code_use
+from kauri.account.models import User, WhiteIp
 from kauri.account.second_factor import totp_require
 from kauri.account.selectors import has_second_factor, require_permission
 from kauri.account.services import letter, notice
@@ -122,33 +121,12 @@ def _confirmed(user: User, row: WhiteIp, purpose: str, code: str) -> bool:
     """
     if has_second_factor(user):
         return True  # its code was asked for at the door
-    codes = ConfirmationCode.objects.filter(
-        user=user, purpose=purpose, subject_id=row.public_id, used_at__isnull=True
-    )
-    now = clock.now()
-    if not code:
-        if throttle.hit(f"white_ip:{user.pk}", LETTERS, LETTERS_SECONDS).exceeded:
-            raise KauriError("rate_limited")
-        codes.update(used_at=now)
-        made = f"{secrets.randbelow(10**8):08d}"
-        ConfirmationCode.objects.create(
-            user=user,
-            purpose=purpose,
-            subject_id=row.public_id,
-            code_hash=make_password(made),
-            expires_at=now + CODE_LIFE,
-        )
-        letter(user, "white_ip_code", {"code": made, "address": str(row.ip)})
-        return False
-    stored = lock(codes.filter(tries_left__gt=0, expires_at__gt=now)).last()
-    if stored is None:
-        return False
-    if check_password(code.strip(), stored.code_hash):
-        stored.used_at = now
-        stored.save(update_fields=["used_at"])
-        return True
-    stored.tries_left -= 1
-    stored.save(update_fields=["tries_left"])
+    if code:
+        return code_use(user, purpose, row.public_id, code)
+    if throttle.hit(f"white_ip:{user.pk}", LETTERS, LETTERS_SECONDS).exceeded:
+        raise KauriError("rate_limited")
+    made = code_make(user, purpose, row.public_id, clock.now() + CODE_LIFE)
+    letter(user, "white_ip_code", {"code": made, "address": str(row.ip)})
     return False
 
 

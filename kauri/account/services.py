@@ -273,8 +273,28 @@ def letter(user: User, name: str, params: dict[str, str]) -> None:
     The customer's own phrase goes along: a letter without it is not ours. Who came by Telegram has no
     address yet, and gets none.
     """
-    if user.email.endswith(TELEGRAM_DOMAIN):
+    if not user.email.endswith(TELEGRAM_DOMAIN):
+        _post(user, name, params, channel="email", to=user.email)
+
+
+def reached_by(user: User) -> str:
+    """How a code reaches the customer: ``email``; ``telegram`` for who has no address; else ''."""
+    if not user.email.endswith(TELEGRAM_DOMAIN):
+        return "email"
+    return "telegram" if user.telegram_id is not None and settings.KAURI.telegram_token else ""
+
+
+def secure_letter(user: User, name: str, params: dict[str, str]) -> None:
+    """As :func:`notice`, about money that may leave: by Telegram to a customer who has no address."""
+    channel = reached_by(user)
+    if not channel:
         return
+    freeze = link_issue(user, OneTimeLink.Purpose.FREEZE)
+    told = {**params, "freeze_token": freeze, "at": f"{clock.now():%Y-%m-%d %H:%M} UTC"}
+    _post(user, name, told, channel=channel, to=user.email if channel == "email" else str(user.telegram_id))
+
+
+def _post(user: User, name: str, params: dict[str, str], *, channel: str, to: str) -> None:
     emit(
         "letter",
         subject_type="user",
@@ -282,7 +302,8 @@ def letter(user: User, name: str, params: dict[str, str]) -> None:
         owner_id=user.pk,
         payload={
             "letter": name,
-            "to": user.email,
+            "channel": channel,
+            "to": to,
             "language": user.language,
             "sealed": crypto.encrypt(json.dumps({**params, "phrase": user.anti_phishing_code})),
             "id": uuid.uuid4().hex,

@@ -148,6 +148,18 @@ CODES: Final[dict[str, ErrorSpec]] = {
         "Цією карткою тут користуватися не можна.",
         "Этой картой здесь пользоваться нельзя.",
     ),
+    "destination_not_allowed": ErrorSpec(
+        403,
+        "The account pays out to saved addresses only, and this is none of them yet.",
+        "Обліковий запис виплачує лише на збережені адреси, і ця ще не є такою.",
+        "Учётная запись выплачивает только на сохранённые адреса, и этот ещё не такой.",
+    ),
+    "confirmation_unavailable": ErrorSpec(
+        403,
+        "This needs a confirmation code, and there is no way to send you one.",
+        "Потрібен код підтвердження, а надіслати його вам нікуди.",
+        "Нужен код подтверждения, а отправить его вам некуда.",
+    ),
     "operation_disabled": ErrorSpec(
         403,
         "This operation is switched off.",

@@ -23,7 +23,7 @@ from kauri.core.audit import audit
 from kauri.core.models import OutboxEvent
 from kauri.notification.alerts import alert_text
 from kauri.notification.channel import Result, Verdict
-from kauri.notification.channels import email, telegram, webhook
+from kauri.notification.channels import email, letters, telegram, webhook
 from kauri.notification.models import Delivery, DeliveryAttempt
 
 logger = logging.getLogger(__name__)
@@ -172,6 +172,7 @@ def _messages(event: OutboxEvent) -> list[dict[str, Any]]:
             }
         )
     if event.kind == "letter":
+        channel = event.payload.get("channel", "email")
         sealed = {
             "letter": event.payload["letter"],
             "language": event.payload["language"],
@@ -181,10 +182,10 @@ def _messages(event: OutboxEvent) -> list[dict[str, Any]]:
             {
                 **common,
                 "title": event.payload["letter"],
-                "channel": Delivery.Channel.EMAIL,
+                "channel": Delivery.Channel(channel),
                 "target": event.payload["to"],
-                "body": crypto.encrypt(json.dumps(sealed)),
-                "dedupe_key": f"email:{event.pk}",
+                "body": f"{letters.MARK if channel == 'telegram' else ''}{crypto.encrypt(json.dumps(sealed))}",
+                "dedupe_key": f"{channel}:{event.pk}",
             }
         )
     return messages

@@ -29,7 +29,8 @@ from kauri.order_core.states import OrderType
 #: Operations by which money leaves its owner.
 LEAVING: Final = frozenset({OrderType.WITHDRAWAL, OrderType.INTERNAL_MOVEMENT})
 #: Fields that are amounts to compare with, each in the unit of the row that sets it.
-LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", "totp_above", "approval_above")
+THRESHOLDS: Final = ("totp_above", "email_above", "approval_above")
+LIMITS: Final = ("min_amount", "max_amount", "daily_amount", "monthly_amount", *THRESHOLDS)
 #: Limits over time, and over how many days each.
 DAYS: Final = {"daily_amount": 1, "monthly_amount": 30}
 
@@ -83,7 +84,8 @@ class Resolved:
 class Judgement:
     """What the policy says of one amount: the fee, what was compared, and who must look at it.
 
-    ``needs_code``: the customer must prove themselves by a one-time code (:func:`require_code`).
+    ``needs_code``: the customer must prove themselves by a one-time code (:func:`require_code`);
+    ``needs_email``: the order waits until they have sent back the code of a letter.
     """
 
     policy: Resolved
@@ -94,6 +96,7 @@ class Judgement:
     rules: list[dict[str, Any]] = field(default_factory=list)
     quote: UsdQuote | None = None
     needs_code: bool = False
+    needs_email: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What the order keeps: the inputs, the resolved fields, each comparison, and what decided."""
@@ -130,6 +133,7 @@ class Verdict:
     limits: list[dict[str, Any]]
     rules: list[dict[str, Any]]
     needs_code: bool = False
+    needs_email: bool = False
 
 
 def rows_for(operation: OrderType, currency: Currency, *users: User) -> list[Policy]:
@@ -232,7 +236,8 @@ def judge(
         "account_type": user.account_type,
         "at": clock.iso(now),
     }
-    return Judgement(policy, amount, verdict.fee, inputs, verdict.limits, rules, quote, verdict.needs_code)
+    needs = verdict.needs_code, verdict.needs_email
+    return Judgement(policy, amount, verdict.fee, inputs, verdict.limits, rules, quote, *needs)
 
 
 def require_code(judgement: Judgement, user: User, code: str) -> None:
@@ -256,8 +261,9 @@ def weigh(policy: Resolved, facts: Facts) -> Verdict:
         refused = check(policy, facts, limits)
         if refused is not None:
             return Verdict(refused[0], refused[1], fee, limits, [])
-    needs_code = _needs_code(policy, facts, limits)
-    return Verdict("", "", fee, limits, _rules(policy, facts), needs_code)
+    needs_code = _is_above(policy, "totp_above", facts, limits)
+    needs_email = _is_above(policy, "email_above", facts, limits)
+    return Verdict("", "", fee, limits, _rules(policy, facts), needs_code, needs_email)
 
 
 #: (code, detail) of a refusal.
@@ -310,8 +316,8 @@ def _orders_a_day(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) 
     return ("limit_exceeded", f"{policy[name]} orders a day") if facts.count + 1 > policy[name] else None
 
 
-def _needs_code(policy: Resolved, facts: Facts, limits: list[dict[str, Any]]) -> bool:
-    name = "totp_above"
+def _is_above(policy: Resolved, name: str, facts: Facts, limits: list[dict[str, Any]]) -> bool:
+    """Whether the amount is above the threshold ``name``, where it is set."""
     if policy[name] is None:
         return False
     value = _in_unit(policy, name, facts)

@@ -28,7 +28,8 @@ def withdrawal_object(order: Order) -> dict[str, Any]:
     return order_object(
         order,
         {
-            "wallet_to": detail.destination,
+            "wallet_to": detail.shown_destination,
+            "card_token": detail.destination if detail.card_mask else None,
             "payment_method": detail.network.code if detail.network else None,
             "amount_to_withdrawal": order.amount_out,
             "withdrawal_transactions": [_transaction(part.payout) for part in parts],

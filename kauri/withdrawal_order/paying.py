@@ -23,7 +23,7 @@ from kauri.payment_provider import routing
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import Event, PayoutStatus
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import postings
+from kauri.withdrawal_order import destinations, postings
 from kauri.withdrawal_order.body import withdrawal_object
 from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
 from kauri.withdrawal_order.selectors import orders, parts_of
@@ -39,14 +39,6 @@ def locked(order_id: uuid.UUID) -> Order:
     return order
 
 
-def told_destination(user_id: int, destination: str) -> str:
-    """What a provider is told of a destination: itself, or the number of the customer's card that it names.
-
-    Raises ``not_found``, ``card_banned``, ``card_disabled``, ``card_expired``.
-    """
-    return card_destination(user_id, destination) if is_token(destination) else destination
-
-
 def start(order: Order, actor: Actor) -> None:
     """Make the parts of a decided, locked order and their payouts: nothing is sent yet.
 
@@ -54,7 +46,7 @@ def start(order: Order, actor: Actor) -> None:
     when the order came keeps it, and its payouts wait.
     """
     detail = order.withdrawal
-    plan = _plan(order, detail, told_destination(order.owner_id, detail.destination))
+    plan = _plan(order, detail, destinations.told(order.owner_id, detail.destination))
     if detail.provider_id != plan.provider.pk:
         detail.provider = plan.provider
         detail.save(update_fields=["provider"])
@@ -203,6 +195,8 @@ def _split_off(order: Order, failed: list[WithdrawalPart], actor: Actor, reason:
             destination=detail.destination,
             network=detail.network,
             provider=detail.provider,
+            card_mask=detail.card_mask,
+            country=detail.country,
         )
         WithdrawalPart.objects.filter(pk__in=[part.pk for part in failed]).update(detail=row)
         rest.withdrawal = row
@@ -252,7 +246,7 @@ def _next_channel(order: Order, part: WithdrawalPart, failed: Payout) -> bool:
     tried = [*part.tried, failed.provider_id]
     network = detail.network.code if detail.network else ""
     try:
-        told = told_destination(order.owner_id, detail.destination)
+        told = destinations.told(order.owner_id, detail.destination)
     except KauriError:
         return False  # the card may not be paid to any more, by nobody
     following = routing.alternative(order.currency_out, part.amount, network, told, without=tried)

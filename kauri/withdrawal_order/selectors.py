@@ -21,7 +21,8 @@ from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Tr
 from kauri.order_core.selectors import NOT_COUNTED
 from kauri.order_core.states import OrderStatus, OrderType
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
+from kauri.withdrawal_order.known import saved_destinations
+from kauri.withdrawal_order.models import SavedDestination, WithdrawalDetail, WithdrawalPart
 
 OVERDUE_AFTER: Final = timedelta(minutes=30)
 #: A payout that has been open for so long hangs; retries are never further apart than ``ON_PURPOSE``.
@@ -96,6 +97,7 @@ class Decision:
     approval: Approval | None
     votes: list[ApprovalVote]
     destination: DestinationHistory
+    saved: SavedDestination | None
     balance: CustomerBalance | None
     totals: list[Total]
     origin: Origin
@@ -219,6 +221,8 @@ def details() -> QuerySet[WithdrawalDetail]:
         "order__split_from",
         "network",
         "provider",
+        "screening__currency",
+        "screening__provider",
     )
 
 
@@ -234,6 +238,14 @@ def decision(detail: WithdrawalDetail) -> Decision:
         approval=approval,
         votes=list(approval.votes.all()) if approval is not None else [],
         destination=_destination(detail),
+        saved=saved_destinations(order.owner_id)
+        .filter(
+            currency=order.currency_out,
+            network=detail.network,
+            destination=detail.destination,
+            confirmed_at__isnull=False,
+        )
+        .first(),
         balance=balances.get(order.currency_in_id),
         totals=_totals(order),
         origin=_origin(order),

@@ -6,27 +6,40 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from kauri.account.models import User
 from kauri.account.selectors import require_permission
+from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.money import parse_amount
+from kauri.common.tasks import enqueue
 from kauri.core.audit import audit
 from kauri.core.models import Currency
-from kauri.order_core import approvals, machine, policies
+from kauri.order_core import approvals, machine, policies, screening
 from kauri.order_core.models import Approval, ApprovalVote, Order
 from kauri.order_core.states import FINAL, OrderStatus, OrderType
+from kauri.payment_card.selectors import is_token, masked
 from kauri.payment_provider import routing
-from kauri.withdrawal_order import paying, postings
+from kauri.withdrawal_order import destinations, paying, postings, review, steps
 from kauri.withdrawal_order.body import withdrawal_object
+from kauri.withdrawal_order.known import usable_destination, whitelist
 from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
 from kauri.withdrawal_order.selectors import orders
+
+#: Nothing was sent of a withdrawal that stands here.
+_WAITING: Final = frozenset(
+    {
+        OrderStatus.NEW,
+        OrderStatus.WAITING_FOR_CONFIRMATION,
+        OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class WithdrawalRequest:
     comment: str = ""
     additional_info: dict[str, Any] = field(default_factory=dict)
     ip: str = ""
+    country: str = ""
     user_agent: str = ""
     totp_code: str = ""
     source: Order.Source = Order.Source.API
@@ -50,11 +64,12 @@ class WithdrawalRequest:
 
 @transaction.atomic
 def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
-    """Check, hold, and either send to the operators or on its way.
+    """Check, hold, and either wait for the customer's code or analysis, send to the operators, or on its way.
 
-    Raises ``validation_error``, ``invalid_amount``, ``invalid_destination``, ``currency_disabled``,
-    ``operation_disabled``, ``verification_required``, the limits' and the one-time code's, ``insufficient_funds``,
-    ``conflict`` (external_id used), ``provider_unavailable``. Nothing is left behind then.
+    Raises ``validation_error``, ``invalid_amount``, ``invalid_destination``, ``destination_not_allowed``,
+    ``currency_disabled``, ``operation_disabled``, ``verification_required``, the limits' and the one-time
+    code's, ``confirmation_unavailable``, ``insufficient_funds``, ``conflict`` (external_id used),
+    ``provider_unavailable``, ``rate_limited`` (letters). Nothing is left behind then.
     """
     currency = Currency.objects.filter(code=request.currency).first()
     if currency is None:
@@ -65,9 +80,12 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     user = lock(User.objects.filter(pk=request.user_id)).get()
     if not user.is_active:
         raise KauriError("account_disabled")
-    plan = routing.plan(currency, amount, request.network, request.destination)
+    plan = destinations.planned(currency, amount, request.network, request.destination, user.pk)
+    _require_allowed(user, currency, plan)
     judgement = policies.judge(OrderType.WITHDRAWAL, currency, user, amount)
     policies.require_code(judgement, user, request.totp_code)
+    if judgement.needs_email:
+        steps.confirmed_by(user)
     if (
         request.external_id
         and Order.objects.filter(
@@ -75,7 +93,8 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
         ).exists()
     ):
         raise KauriError("conflict", "this external_id names another withdrawal")
-    rules = judgement.rules + _destination_rules(user, plan.destination)
+    is_screened = screening.policy_of(currency, amount) is not None
+    found = _review(request, user, judgement, plan, is_screened=is_screened)
     order = Order(
         type=OrderType.WITHDRAWAL,
         owner=user,
@@ -92,18 +111,27 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
         source=request.source,
         ip=request.ip or None,
         user_agent=request.user_agent[:300],
-        explanation={**judgement.as_json(), "rules": rules},
+        explanation={**judgement.as_json(), **steps.explained(found)},
+    )
+    now = clock.now()
+    detail = WithdrawalDetail(
+        destination=plan.destination,
+        card_mask=masked(plan.destination) if is_token(plan.destination) else "",
+        network=plan.network,
+        provider=plan.provider,
+        country=request.country,
+        confirm_until=now + steps.CONFIRM_LIFE if judgement.needs_email else None,
+        screen_due_at=now if is_screened else None,
     )
     machine.start(
-        order, actor=actor, body=withdrawal_object, detail=lambda saved: _detail_create(saved, plan)
+        order, actor=actor, body=withdrawal_object, detail=lambda saved: _detail_save(saved, detail)
     )
-    if rules:
-        machine.transition(
-            order, OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION, actor=actor, body=withdrawal_object
-        )
-        approvals.request(order, rules=rules, needed=judgement.policy["approvals_needed"] or 1)
-    else:
-        paying.start(order, actor)
+    if judgement.needs_email:
+        machine.transition(order, OrderStatus.WAITING_FOR_CONFIRMATION, actor=actor, body=withdrawal_object)
+        steps.code_send(order, user)
+    if is_screened:
+        enqueue(steps.SCREEN_TASK, order.pk)
+    steps.proceed(order, actor, review.NOTHING)
     postings.hold(order, actor=actor)
     return order
 
@@ -115,6 +143,7 @@ def withdrawal_repeat(
     user_id: int,
     actor: Actor,
     ip: str = "",
+    country: str = "",
     user_agent: str = "",
     totp_code: str = "",
 ) -> Order:
@@ -138,6 +167,7 @@ def withdrawal_repeat(
         comment=before.comment,
         additional_info=before.additional_info,
         ip=ip,
+        country=country,
         user_agent=user_agent,
         totp_code=totp_code,
     )
@@ -159,9 +189,11 @@ def withdrawal_cancel(*, order_id: uuid.UUID, user_id: int, actor: Actor) -> Ord
     parts: list[WithdrawalPart] = []
     if before == OrderStatus.PAYMENT_IN_PROGRESS:
         parts = paying.take_back(order, actor=actor, reason=reason)
-    elif before == OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION:
-        approvals.withdraw(order)
+    elif before in _WAITING:
+        if before == OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION:
+            approvals.withdraw(order)
         machine.transition(order, OrderStatus.CANCELLED, actor=actor, body=withdrawal_object, reason=reason)
+        steps.stop_waiting(order)
     else:
         raise KauriError("wrong_state", "this withdrawal can't be taken back any more")
     audit(
@@ -254,26 +286,40 @@ def _rejected(order: Order, actor: Actor, reason: str) -> None:
     postings.release(order, [], actor=actor, reason=reason)
 
 
-def _destination_rules(user: User, destination: str) -> list[dict[str, Any]]:
-    known = WithdrawalDetail.objects.filter(
-        order__owner=user, destination=destination, order__status=OrderStatus.CLOSED
-    ).exists()
-    if known:
-        return []
-    return [
-        {
-            "rule": "new_destination",
-            "text": "The customer has never been paid at this destination",
-            "value": destination,
-            "limit": "",
-        }
-    ]
+def _require_allowed(user: User, currency: Currency, plan: routing.Plan) -> None:
+    """Whose money goes to saved addresses only is paid nowhere else."""
+    now = clock.now()
+    is_on, _until = whitelist(user.pk, now)
+    if is_on and usable_destination(user.pk, currency, plan.network, plan.destination, now) is None:
+        raise KauriError("destination_not_allowed")
 
 
-def _detail_create(order: Order, plan: routing.Plan) -> None:
-    order.withdrawal = WithdrawalDetail.objects.create(
-        order=order, destination=plan.destination, network=plan.network, provider=plan.provider
+def _review(
+    request: WithdrawalRequest,
+    user: User,
+    judgement: policies.Judgement,
+    plan: routing.Plan,
+    *,
+    is_screened: bool,
+) -> review.Review:
+    """What the policy and the review rules ask for; what only analysis can tell comes with its answer."""
+    case = review.Case(
+        user=user,
+        currency=judgement.policy.currency,
+        amount=judgement.amount,
+        destination=plan.destination,
+        network=plan.network,
+        country=request.country,
+        at=clock.now(),
     )
+    found = review.Review(judgement.rules, judgement.policy["approvals_needed"] or 1)
+    return found.and_also(review.reviewed(case, is_screened=is_screened))
+
+
+def _detail_save(order: Order, detail: WithdrawalDetail) -> None:
+    detail.order = order
+    detail.save(force_insert=True)
+    order.withdrawal = detail
 
 
 def _own(user_id: int) -> QuerySet[Order]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kauri.withdrawal_order import paying
+from kauri.withdrawal_order import confirming, paying, screened
 
 
 def payout_advance(payout_id: int) -> None:
@@ -13,3 +13,18 @@ def payout_advance(payout_id: int) -> None:
 def payouts_sweep() -> None:
     """Enqueue what is due."""
     paying.payouts_sweep()
+
+
+def withdrawal_screen(detail_pk: int) -> None:
+    """Ask analysis about one withdrawal's destination."""
+    screened.withdrawal_screen(detail_pk)
+
+
+def screens_sweep() -> None:
+    """Enqueue the withdrawals whose analysis is due."""
+    screened.screens_sweep()
+
+
+def confirmations_sweep() -> None:
+    """End what nobody confirmed in time."""
+    confirming.confirmations_sweep()

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from django.core import mail
@@ -15,6 +16,7 @@ from kauri.account.api_keys import KeyRequest, api_key_create
 from kauri.account.models import OneTimeLink, Session, User
 from kauri.account.services import link_issue
 from kauri.account.telegram import telegram_assign
+from kauri.order_core.models import Policy
 from kauri.withdrawal_order.services import withdrawal_cancel
 from tests.api.account_moves import phone, sign_in, with_factor
 from tests.api.client import ApiClient
@@ -25,6 +27,7 @@ from tests.moves import withdraw
 
 NEW = "another long passphrase"
 Body = dict[str, Any]
+ADDRESS: Body = {"currency": "UAH", "address": "sandbox:success", "label": "till"}
 
 
 @dataclass
@@ -63,6 +66,18 @@ class Scene:
     def linked(self) -> str:
         api = ApiClient(token=self.token)
         return str(api.post("/api/v1/deposit/address", {"currency": "UAH"}).json()["external_id"])
+
+    def unconfirmed(self) -> tuple[str, str]:
+        """A withdrawal that waits for its code, and the code."""
+        Policy.objects.filter(operation="WITHDRAWAL", currency__code="UAH").update(email_above=Decimal(50))
+        name = self.asked()
+        return name, self.letters_code()
+
+    def saved(self) -> tuple[str, str]:
+        """A saved address that waits for its code, and the code."""
+        api = ApiClient(token=self.token)
+        made = api.post("/api/v1/withdrawal/addresses/create", ADDRESS).json()["address"]
+        return str(made["address_id"]), self.letters_code()
 
     def movement(self) -> Body:
         return {"currency": "UAH", "amount": "10", "destination_account_email": self.friend.email}
@@ -104,6 +119,16 @@ def _confirm_email(scene: Scene) -> Body:
     ApiClient().post("/api/v1/user/create", {"email": "late@example.com", "password": PASSWORD})
     scene.drain()
     return {"token": re.findall(r"^(\S{60,})$", str(mail.outbox[-1].body), re.MULTILINE)[-1]}
+
+
+def _confirm(scene: Scene) -> Body:
+    name, code = scene.unconfirmed()
+    return {"order_id": name, "code": code}
+
+
+def _confirm_address(scene: Scene) -> Body:
+    name, code = scene.saved()
+    return {"address_id": name, "code": code}
 
 
 def _untie(scene: Scene) -> Body:
@@ -155,7 +180,13 @@ BODIES: dict[str, Callable[[Scene], Body]] = {
     "white_ip_create": lambda scene: {"ip": "127.0.0.1"},
     "white_ip_delete": lambda scene: {"ip": "127.0.0.1"},
     "withdrawal_create": lambda scene: {"currency": "UAH", "amount": "100", "wallet_to": "sandbox:success"},
+    "withdrawal_address_create": lambda scene: dict(ADDRESS),
+    "withdrawal_address_confirm": _confirm_address,
+    "withdrawal_address_delete": lambda scene: {"address_id": scene.saved()[0]},
     "withdrawal_cancel": lambda scene: {"order_id": scene.asked()},
+    "withdrawal_confirm": _confirm,
+    "withdrawal_confirm_resend": lambda scene: {"order_id": scene.unconfirmed()[0]},
+    "withdrawal_whitelist_set": lambda scene: {"enabled": True},
     "withdrawal_repeat": lambda scene: {"order_id": scene.ended(), "amount": "100"},
 }
 #: What of them the whole body does not end well: a proof that only Telegram makes, an address not on the list.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,8 +21,9 @@ from kauri.account.api_keys import KeyRequest, api_key_create
 from kauri.account.models import ApiKey, Session, User
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.internal_movement_order.services import MovementRequest, movement_create
-from kauri.order_core.models import Order
+from kauri.order_core.models import Order, Policy
 from kauri.wallet.models import PaymentLink
+from kauri.withdrawal_order.address_book import destination_save
 from kauri.withdrawal_order.services import withdrawal_cancel
 from tests.api.client import ApiClient
 from tests.attacks.document import Operation, operations
@@ -35,6 +37,10 @@ THINGS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("orders_details", "order_id"): ("withdrawal", {}),
     ("withdrawal_cancel", "order_id"): ("withdrawal", {}),
     ("withdrawal_repeat", "order_id"): ("ended", {"amount": "100"}),
+    ("withdrawal_confirm", "order_id"): ("unconfirmed", {"code": "00000000"}),
+    ("withdrawal_confirm_resend", "order_id"): ("unconfirmed", {}),
+    ("withdrawal_address_confirm", "address_id"): ("saved", {"code": "00000000"}),
+    ("withdrawal_address_delete", "address_id"): ("saved", {}),
     ("internal_movement_repeat", "order_id"): ("movement", {"amount": "10"}),
     ("session_end", "session_id"): ("session", {}),
     ("api_key_delete", "api_key_id"): ("key", {}),
@@ -105,6 +111,19 @@ def things(victim: User, customer: Callable[..., User]) -> dict[str, uuid.UUID |
         ),
         actor=victim.as_actor(),
     )
+    first = asked(1)
+    Policy.objects.filter(operation="WITHDRAWAL", currency__code="UAH").update(email_above=Decimal(50))
+    unconfirmed = asked(3)
+    Policy.objects.filter(operation="WITHDRAWAL", currency__code="UAH").update(email_above=None)
+    saved = destination_save(
+        user_id=victim.pk,
+        currency_code="UAH",
+        network="",
+        address="sandbox:success",
+        label="",
+        totp_code="",
+        actor=victim.as_actor(),
+    )
     tokens.issue(victim)
     key = ApiKey.objects.create(
         user=victim, name="k", key="k" * 40, secret="s", scopes=["read"], state="active"
@@ -113,7 +132,9 @@ def things(victim: User, customer: Callable[..., User]) -> dict[str, uuid.UUID |
         name="p", scopes=["read"], ips=[], signature_version=2, window_ms=5000, decimals_as_strings=False
     )
     return {
-        "withdrawal": asked(1).public_id,
+        "withdrawal": first.public_id,
+        "unconfirmed": unconfirmed.public_id,
+        "saved": saved.public_id,
         "ended": ended.public_id,
         "movement": moved.public_id,
         "session": Session.objects.get(user=victim).public_id,

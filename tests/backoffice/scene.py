@@ -38,6 +38,7 @@ from kauri.order_core.models import Approval, Order, Policy, ScreeningPolicy
 from kauri.payment_provider.models import Channel, Payin, Payout
 from kauri.withdrawal_order.closing import closing_propose
 from kauri.withdrawal_order.models import Closing, WithdrawalPart
+from kauri.withdrawal_order.screened import withdrawal_screen
 from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
 from tests.moves import as_owner, give
 
@@ -122,9 +123,11 @@ def fund(user: User, amount: str, code: str = "USDT") -> None:
     )
 
 
-def withdrawal(user: User, amount: str, destination: str = DESTINATION, *, ip: str = HOME_IP) -> Order:
-    """A withdrawal as the API makes it; what the rules say decides whether it waits."""
-    return withdrawal_create(
+def withdrawal(
+    user: User, amount: str, destination: str = DESTINATION, *, ip: str = HOME_IP, analysed: bool = True
+) -> Order:
+    """A withdrawal as the API makes it, its destination analysed; what the rules say decides whether it waits."""
+    order = withdrawal_create(
         request=WithdrawalRequest(
             user_id=user.pk,
             currency="USDT",
@@ -137,6 +140,9 @@ def withdrawal(user: User, amount: str, destination: str = DESTINATION, *, ip: s
         ),
         actor=user.as_actor(ip),
     )
+    if analysed:
+        withdrawal_screen(order.pk)
+    return order
 
 
 def age_approval(order: Order, minutes: int) -> None:

@@ -21,6 +21,7 @@ from kauri.payment_card.bans import card_ban
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
 from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
+from kauri.withdrawal_order.models import ReviewRule, SavedDestination
 from tests.backoffice import scene
 from tests.cards import VISA, add
 
@@ -66,6 +67,8 @@ def _fill(number: int) -> None:
     ReconciliationBreak.objects.create(
         provider=provider, currency=usdt, kind="chain_more", subject=address.address, amount=number
     )
+    SavedDestination.objects.create(customer=user, currency=usdt, destination=f"0x{number:040x}")
+    ReviewRule.objects.create(kind="amount", currency=usdt, threshold=number)
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     add(user)
     ban = f"4{number:05d}"

@@ -90,8 +90,20 @@ class Client:
         return self._moving("/api/v1/withdrawal/repeat", data, idempotency_key)
 
     def withdrawal_cancel(self, order_id: str, *, idempotency_key: str | None = None) -> Answer:
-        """Take a withdrawal back while it still waits for an operator."""
+        """Take a withdrawal back while it still waits, for its code or for an operator."""
         return self._moving("/api/v1/withdrawal/cancel", {"order_id": order_id}, idempotency_key)
+
+    def withdrawal_confirm(self, order_id: str, code: str) -> Answer:
+        """Confirm a withdrawal that is WAITING_FOR_CONFIRMATION with the code of its letter."""
+        return self.call("POST", "/api/v1/withdrawal/confirm", {"order_id": order_id, "code": code})
+
+    def withdrawal_confirm_resend(self, order_id: str) -> Answer:
+        """Send another letter: its code replaces the one before."""
+        return self.call("POST", "/api/v1/withdrawal/confirm/resend", {"order_id": order_id})
+
+    def withdrawal_addresses(self) -> Answer:
+        """The account's saved addresses, and whether money goes to them only."""
+        return self.call("GET", "/api/v1/withdrawal/addresses")
 
     def internal_movement(
         self,

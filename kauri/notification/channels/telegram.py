@@ -1,4 +1,4 @@
-"""Alerts to the operators' chat through the Bot API.
+"""Alerts to the operators' chat, and codes to customers without an e-mail, through the Bot API.
 
 aiogram costs seconds and 100 MB to import, so it is imported where a message is sent: only the
 worker of this queue ever pays for it.
@@ -12,16 +12,20 @@ from datetime import timedelta
 from django.conf import settings
 
 from kauri.notification.channel import Result, Verdict
+from kauri.notification.channels import letters
 from kauri.notification.models import Delivery
 
 TIMEOUT = 15
 
 
 def send(delivery: Delivery) -> Result:
-    """Send the stored text once."""
+    """Send the stored text, or the sealed letter, once."""
     if not settings.KAURI.telegram_token:
         return Result(Verdict.REFUSED, error="KAURI_TELEGRAM_TOKEN is not set")
-    return asyncio.run(_send(delivery.target, delivery.body))
+    text = delivery.body
+    if text.startswith(letters.MARK):
+        text = "\n\n".join(letters.render(text.removeprefix(letters.MARK)))
+    return asyncio.run(_send(delivery.target, text))
 
 
 async def _send(chat: str, text: str) -> Result:

@@ -64,6 +64,16 @@ _RULES: Final[dict[str, Any]] = {
     "approval_above": _("The amount is above the approval limit"),
     "new_destination": _("The customer has never been paid at this destination"),
     "security_changed": _("The password or the second factor was changed lately"),
+    "account_disabled": _("The account was disabled while the order waited"),
+    "destination_risk": _("Analysis of the destination says: a person decides"),
+    "destination_frozen": _("Analysis of the destination says: frozen"),
+    "review_amount": _("The amount is above a review rule"),
+    "review_sum": _("What the customer took out lately is above a review rule"),
+    "review_count": _("The customer made many withdrawals lately"),
+    "review_level": _("The verification level is below a review rule"),
+    "review_country": _("The country of the address is one to look at"),
+    "review_risk": _("The risk score of the destination is at or above a review rule"),
+    "review_young": _("The account is younger than a review rule"),
 }
 _LIMITS: Final[dict[str, Any]] = {
     "required_level": _("Verification level"),
@@ -73,6 +83,7 @@ _LIMITS: Final[dict[str, Any]] = {
     "monthly_amount": _("Amount in 30 days"),
     "daily_count": _("Orders a day"),
     "totp_above": _("One-time code above"),
+    "email_above": _("Code of a letter above"),
 }
 _ROWS = 20
 

@@ -52,7 +52,10 @@ class PolicyAdmin(GovernedAdmin):
                 )
             },
         ),
-        (_("Confirmation and approval"), {"fields": ("totp_above", ("approval_above", "approvals_needed"))}),
+        (
+            _("Confirmation and approval"),
+            {"fields": (("totp_above", "email_above"), ("approval_above", "approvals_needed"))},
+        ),
         (_("Fee"), {"fields": (("fee_percent", "fee_fixed"), ("fee_min", "fee_max"), "fee_payer")}),
         (None, {"fields": ("change_reason",)}),
     )

@@ -54,7 +54,8 @@ _DEPOSIT: Final[Shape] = {
     },
 }
 _WITHDRAWAL: Final[Shape] = {
-    "wallet_to": _TEXT,
+    "wallet_to": {**_TEXT, "description": "A card is masked: first six and last four digits."},
+    "card_token": {**_or_null(_TEXT), "description": "Names the card that it goes to, where it goes to one."},
     "payment_method": _or_null(_TEXT),
     "amount_to_withdrawal": AMOUNT,
     "withdrawal_transactions": {"type": "array", "items": _TRANSACTION},
@@ -125,6 +126,7 @@ ORDER_EXAMPLE: Final[Shape] = {
     "comment": "",
     "details": {
         "wallet_to": "0x9858EfFD232B4033E47d90003D41EC34EcaEda94",
+        "card_token": None,
         "payment_method": "erc20",
         "amount_to_withdrawal": 24.5,
         "withdrawal_transactions": [

@@ -226,6 +226,7 @@ POLICY_AMOUNTS: tuple[str, ...] = (
     "fee_min",
     "fee_max",
     "totp_above",
+    "email_above",
     "approval_above",
 )
 
@@ -277,6 +278,9 @@ class Policy(Versioned):
         _("fee paid by"), max_length=9, choices=FeePayer.choices, null=True, blank=True
     )
     totp_above = MoneyField(_("one-time code above"), null=True, blank=True)
+    email_above = MoneyField(
+        _("code of a letter above"), null=True, blank=True, help_text=_("withdrawals only")
+    )
     approval_above = MoneyField(_("operator approval above"), null=True, blank=True)
     approvals_needed = models.PositiveSmallIntegerField(_("approvals needed"), null=True, blank=True)
     required_level = models.PositiveSmallIntegerField(_("verification level needed"), null=True, blank=True)
@@ -307,6 +311,12 @@ class Policy(Versioned):
                 | models.Q(fee_percent__gte=0, fee_percent__lte=100),
                 name="policy_fee_percent",
             ),
+            # Only a withdrawal has a state in which it waits for the code of a letter.
+            models.CheckConstraint(
+                condition=models.Q(email_above__isnull=True) | models.Q(operation=OrderType.WITHDRAWAL),
+                name="policy_email_for_withdrawals",
+                violation_error_message=_("Only withdrawals are confirmed by the code of a letter."),
+            ),
             *(
                 # NaN and negative amounts are no bounds; an absent one is.
                 models.CheckConstraint(
@@ -336,6 +346,7 @@ POLICY_FIELDS: tuple[str, ...] = (
     "fee_max",
     "fee_payer",
     "totp_above",
+    "email_above",
     "approval_above",
     "approvals_needed",
     "required_level",

@@ -59,6 +59,7 @@ from kauri.order_core.models import Approval, Order
 from kauri.order_core.services import note_add
 from kauri.payment_provider.admin import payout_facts
 from kauri.withdrawal_order import selectors, services
+from kauri.withdrawal_order.admin.address_book import review_facts
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import Decision
 
@@ -161,7 +162,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
 
     @display(description=_("destination"))
     def to(self, obj: WithdrawalDetail) -> SafeString:
-        return copyable(obj.destination, short(obj.destination))
+        return copyable(obj.shown_destination, short(obj.shown_destination))
 
     @display(description=_("why it is here"))
     def why(self, obj: WithdrawalDetail) -> Any:
@@ -321,7 +322,7 @@ _ACTS: Final[dict[str, tuple[str, type[forms.Form], Callable[[Actor, uuid.UUID, 
 def _named(order_id: uuid.UUID) -> dict[str, str]:
     detail = WithdrawalDetail.objects.select_related("order__currency_out").get(order__public_id=order_id)
     amount = plain(detail.order.amount_out)
-    return {"what": f"{amount} {detail.order.currency_out} → {short(detail.destination)}"}
+    return {"what": f"{amount} {detail.order.currency_out} → {short(detail.shown_destination)}"}
 
 
 def _lost(error: KauriError, order_id: uuid.UUID) -> str:
@@ -374,11 +375,9 @@ def _page(found: Decision) -> dict[str, Any]:
         "sent": money(order.amount_out, sent),
         "fee": money(order.fee, order.fee_currency),
         "given": money(order.amount_in, given),
-        "destination": copyable(detail.destination),
-        "first_used": when(known.first_used),
-        "last_used": when(known.last_used),
+        "destination": copyable(detail.shown_destination),
         "others": [(page_link(user), times) for user, times in known.others],
-        "same_destination": list_url(WithdrawalDetail, q=detail.destination),
+        **review_facts(found),
         "available": money(balance.available, given) if balance else EMPTY,
         "held": money(balance.held, given) if balance else EMPTY,
         "totals": [(total.days, total.count, money(total.amount, sent)) for total in found.totals],

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kauri.common.models import FINITE, MoneyField
 from kauri.core.models import Network, Provider
-from kauri.order_core.models import Order
+from kauri.order_core.models import Order, Screening
 from kauri.payment_provider.models import Payout
 
 
@@ -18,10 +18,32 @@ class WithdrawalDetail(models.Model):
 
     order = models.OneToOneField(Order, models.PROTECT, related_name="withdrawal", primary_key=True)
     destination = models.CharField(_("destination"), max_length=128, db_index=True)
+    card_mask = models.CharField(
+        _("card"),
+        max_length=24,
+        blank=True,
+        default="",
+        help_text=_("where the destination is a card's token"),
+    )
     network = models.ForeignKey(
         Network, models.PROTECT, null=True, related_name="+", verbose_name=_("network")
     )
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
+    country = models.CharField(_("country of the address"), max_length=2, blank=True, default="")
+    confirm_until = models.DateTimeField(
+        _("waits for the customer's code until"), null=True, help_text=_("empty: it waits for none any more")
+    )
+    confirmed_at = models.DateTimeField(_("confirmed by the customer"), null=True)
+    screen_due_at = models.DateTimeField(
+        _("analysis is due"), null=True, help_text=_("empty: it waits for none any more")
+    )
+    screening = models.ForeignKey(
+        Screening,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("analysis of the destination"),
+    )
 
     class Meta:
         verbose_name = _("withdrawal")
@@ -30,9 +52,41 @@ class WithdrawalDetail(models.Model):
             ("approve_withdrawaldetail", "Can approve withdrawals"),
             ("reject_withdrawaldetail", "Can reject withdrawals"),
         )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(confirm_until__isnull=True) | models.Q(confirmed_at__isnull=True),
+                name="withdrawal_waits_or_is_confirmed",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(screen_due_at__isnull=True) | models.Q(screening__isnull=True),
+                name="withdrawal_waits_or_is_screened",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("confirm_until",),
+                name="withdrawal_unconfirmed",
+                condition=models.Q(confirm_until__isnull=False),
+            ),
+            models.Index(
+                fields=("screen_due_at",),
+                name="withdrawal_unscreened",
+                condition=models.Q(screen_due_at__isnull=False),
+            ),
+        )
 
     def __str__(self) -> str:
         return str(self.order)
+
+    @property
+    def shown_destination(self) -> str:
+        """For people: a card's mask, or the destination as it is."""
+        return self.card_mask or self.destination
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its customer's code or for analysis: nothing may be paid before."""
+        return self.confirm_until is not None or self.screen_due_at is not None
 
 
 class WithdrawalPart(models.Model):

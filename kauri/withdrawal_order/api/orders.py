@@ -1,4 +1,4 @@
-"""Money out, by API."""
+"""Money out: asked for, asked for again, taken back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from kauri.order_core.models import Order
 from kauri.order_core.money_call import IDEMPOTENCY_HEADER, ORDER_CODES, caller, money_call
 from kauri.withdrawal_order import services
 
-router = Router(tags=["Withdrawals"])
+router = Router()
 
-CODES = (*ORDER_CODES, "invalid_destination", "provider_unavailable")
+CODES = (
+    *ORDER_CODES,
+    "invalid_destination",
+    "destination_not_allowed",
+    "confirmation_unavailable",
+    "provider_unavailable",
+    "rate_limited",
+)
 
 
 class WithdrawalIn(Schema):
@@ -44,7 +51,7 @@ class WithdrawalRepeatIn(Schema):
 
 
 class WithdrawalCancelIn(Schema):
-    order_id: uuid.UUID = Field(..., description="A withdrawal of one's own that waits for an operator.")
+    order_id: uuid.UUID = Field(..., description="A withdrawal of one's own that still waits.")
 
 
 class WithdrawalOut(Schema):
@@ -63,7 +70,10 @@ class WithdrawalOut(Schema):
     openapi_extra=IDEMPOTENCY_HEADER,
 )
 def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
-    """Pay out of the balance. Money is held at once; an operator may have to approve."""
+    """Pay out of the balance. Money is held at once; an operator may have to approve.
+
+    `WAITING_FOR_CONFIRMATION`: a letter with a code was sent, for `withdrawal/confirm` within 30 minutes.
+    """
     require_scope(request, "withdraw")
     check_callback_url(data.callback_url or "")
 
@@ -80,12 +90,13 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
                 comment=data.comment or "",
                 additional_info=data.additional_info,
                 ip=request.client_ip,  # type: ignore[attr-defined]
+                country=request.client_country,  # type: ignore[attr-defined]
                 user_agent=request.headers.get("User-Agent", ""),
                 totp_code=data.totp_code or "",
             ),
             actor=caller(request),
         )
-        return _body(order)
+        return body_of(order)
 
     return money_call(
         request,
@@ -113,10 +124,11 @@ def withdrawal_repeat(request: HttpRequest, data: WithdrawalRepeatIn) -> HttpRes
             user_id=request.auth.pk,  # type: ignore[attr-defined]
             actor=caller(request),
             ip=request.client_ip,  # type: ignore[attr-defined]
+            country=request.client_country,  # type: ignore[attr-defined]
             user_agent=request.headers.get("User-Agent", ""),
             totp_code=data.totp_code or "",
         )
-        return _body(order)
+        return body_of(order)
 
     return money_call(
         request, endpoint="withdrawal_repeat", external_id=None, totp_code=data.totp_code, run=run
@@ -143,7 +155,7 @@ def withdrawal_repeat(request: HttpRequest, data: WithdrawalRepeatIn) -> HttpRes
     openapi_extra=IDEMPOTENCY_HEADER,
 )
 def withdrawal_cancel(request: HttpRequest, data: WithdrawalCancelIn) -> HttpResponse:
-    """Take a withdrawal back while it waits for an operator: what was held is available again."""
+    """Take a withdrawal back while it waits, for a code or for an operator: what was held is available again."""
     require_scope(request, "withdraw")
 
     def run() -> dict[str, Any]:
@@ -152,12 +164,13 @@ def withdrawal_cancel(request: HttpRequest, data: WithdrawalCancelIn) -> HttpRes
             user_id=request.auth.pk,  # type: ignore[attr-defined]
             actor=caller(request),
         )
-        return _body(order)
+        return body_of(order)
 
     return money_call(request, endpoint="withdrawal_cancel", external_id=None, totp_code=None, run=run)
 
 
-def _body(order: Order) -> dict[str, Any]:
+def body_of(order: Order) -> dict[str, Any]:
+    """What every call about one withdrawal answers."""
     return {
         "status": "success",
         "order_id": str(order.public_id),
