@@ -25,7 +25,7 @@ from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payin, Payout
-from kauri.wallet.models import DepositAddress, ReconciliationBreak
+from kauri.wallet.models import DepositAddress, ForeignToken, ReconciliationBreak
 
 _FOUND_AT_MOST = 5
 
@@ -89,6 +89,11 @@ WORK: tuple[Work, ...] = (
         "breaks",
         "wallet.view_reconciliationbreak",
         lambda: ReconciliationBreak.objects.filter(state=ReconciliationBreak.State.OPEN),
+    ),
+    Work(
+        "foreign",
+        "wallet.view_foreigntoken",
+        lambda: ForeignToken.objects.filter(state=ForeignToken.State.OPEN),
     ),
     Work(
         "callbacks",
@@ -202,6 +207,13 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
                 "wallet.reconciliationbreak",
                 query="?state__exact=open",
                 work="breaks",
+            ),
+            Screen(
+                _("Foreign tokens"),
+                "token",
+                "wallet.foreigntoken",
+                query="?state__exact=open",
+                work="foreign",
             ),
         ),
     ),

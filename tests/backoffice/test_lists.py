@@ -19,7 +19,14 @@ from kauri.core.audit import audit
 from kauri.core.models import Provider
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
-from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
+from kauri.wallet.models import (
+    DepositAddress,
+    ForeignToken,
+    PaymentLink,
+    Reconciliation,
+    ReconciliationBreak,
+    Sweep,
+)
 from tests.backoffice import scene
 
 AtDesk = Callable[..., Client]
@@ -62,6 +69,17 @@ def _fill(number: int) -> None:
     Reconciliation.objects.create(provider=provider, currency=usdt, **figures)
     ReconciliationBreak.objects.create(
         provider=provider, currency=usdt, kind="chain_more", subject=address.address, amount=number
+    )
+    ForeignToken.objects.create(
+        provider=provider,
+        contract=f"0x{number:040x}",
+        address=address.address,
+        sender=f"0x{number:040x}",
+        transaction=f"0x{number:064x}",
+        ordinal=0,
+        amount=str(number),
+        block_height=number,
+        block_hash=f"0x{number:064x}",
     )
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
