@@ -27,7 +27,7 @@ from kauri.common import clock
 from kauri.common.actor import SYSTEM
 from kauri.core import proposals
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
-from kauri.deposit_order import crediting
+from kauri.deposit_order import crediting, opening
 from kauri.deposit_order.services import screenings_sweep
 from kauri.exchange_rate.services import usd_rate_set
 from kauri.internal_movement_order.models import MovementDetail
@@ -171,7 +171,7 @@ def held(user: User) -> Payin:
     row = payin(Payin.State.SEEN)
     Payin.objects.filter(pk=row.pk).update(sender="0xDubious")
     row.refresh_from_db()
-    crediting.open_order(row, user, crediting.Wishes(), confirmations=1, actor=SYSTEM)
+    opening.open_order(row, user, opening.Wishes(), confirmations=1, actor=SYSTEM)
     crediting.settle(row.pk, actor=SYSTEM)
     screenings_sweep()
     row.refresh_from_db()
