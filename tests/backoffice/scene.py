@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils import timezone
 from PIL import Image
 
@@ -171,7 +172,8 @@ def held(user: User) -> Payin:
     row = payin(Payin.State.SEEN)
     Payin.objects.filter(pk=row.pk).update(sender="0xDubious")
     row.refresh_from_db()
-    opening.open_order(row, user, opening.Wishes(), confirmations=1, actor=SYSTEM)
+    with transaction.atomic():
+        opening.open_order(row, user, opening.Wishes(), confirmations=1, actor=SYSTEM)
     crediting.settle(row.pk, actor=SYSTEM)
     screenings_sweep()
     row.refresh_from_db()
