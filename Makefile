@@ -1,6 +1,6 @@
 # Kauri: 'make run' starts a demo, 'make test' tests everything. Both set up what they need, on a fresh machine too.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench openapi stop demo-reset clean backup restore send-tokens totp lock ledger-check
+.PHONY: help run test lint bench openapi stop demo-reset clean backup restore send-tokens send-coins totp lock ledger-check
 export ARGS FILE TO AMOUNT AS_OF
 
 # any Python from 3.9 on starts the set-up, which then finds or brings the one that Kauri runs on
@@ -22,9 +22,10 @@ backup:  ## save the database: make backup FILE=kauri.dump
 ledger-check:  ## prove the books now and print their totals (AS_OF=2026-01-31T00:00:00Z for another moment)
 restore:  ## put a saved database back: make restore FILE=kauri.dump
 send-tokens:  ## send test USDT on the demo's chain: make send-tokens TO=0x... AMOUNT=25
+send-coins:  ## send test BTC on the demo's Bitcoin chain: make send-coins TO=rltc1... AMOUNT=0.5
 totp:  ## one-time codes of the demo's operators, now
 lock:  ## resolve dependencies anew and pin them by hash
 clean:  ## remove everything that running made (.kauri, .venv, caches)
 
-run test lint bench openapi stop demo-reset backup restore send-tokens totp lock ledger-check clean:
+run test lint bench openapi stop demo-reset backup restore send-tokens send-coins totp lock ledger-check clean:
 	@$(FIND_PYTHON); exec "$$p" -m compose.local $@

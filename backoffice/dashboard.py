@@ -31,7 +31,7 @@ from kauri.exchange_rate.selectors import USD
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
-from kauri.wallet.models import ReconciliationBreak
+from kauri.wallet.models import ForeignToken, ReconciliationBreak
 from kauri.withdrawal_order.models import Closing, HangingPayout, WithdrawalDetail
 from kauri.withdrawal_order.selectors import queue_state
 
@@ -94,7 +94,7 @@ def _work(request: HttpRequest) -> list[Card]:
         cards.append(_verification(request))
     cards += [
         Card(title, icon, counts[name], url, empty)
-        for name, title, icon, url, empty in _plain_work()
+        for name, title, icon, url, empty in (*_plain_work(), *_outside_work())
         if name in counts
     ]
     return cards
@@ -159,12 +159,25 @@ def _outside_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
             list_url(DepositDetail, queue="held"),
             _("Analysis holds nothing."),
         ),
+    )
+
+
+def _outside_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
+    """The same, of what the outside tells: chains, providers, customers' own servers."""
+    return (
         (
             "breaks",
             _("Reconciliation breaks"),
             "compare_arrows",
             list_url(ReconciliationBreak, state__exact="open"),
             _("Chains, rows and books agree."),
+        ),
+        (
+            "foreign",
+            _("Foreign tokens"),
+            "token",
+            list_url(ForeignToken, state__exact="open"),
+            _("Nobody sent a token that is none of ours."),
         ),
         (
             "callbacks",

@@ -26,7 +26,7 @@ from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType
 from kauri.payment_card.models import PaymentCard
 from kauri.payment_provider.models import Payin, Payout
-from kauri.wallet.models import DepositAddress, ReconciliationBreak
+from kauri.wallet.models import DepositAddress, ForeignToken, ReconciliationBreak
 from kauri.withdrawal_order.models import Closing
 from kauri.withdrawal_order.selectors import hanging
 
@@ -97,6 +97,11 @@ WORK: tuple[Work, ...] = (
         "breaks",
         "wallet.view_reconciliationbreak",
         lambda: ReconciliationBreak.objects.filter(state=ReconciliationBreak.State.OPEN),
+    ),
+    Work(
+        "foreign",
+        "wallet.view_foreigntoken",
+        lambda: ForeignToken.objects.filter(state=ForeignToken.State.OPEN),
     ),
     Work(
         "callbacks",
@@ -221,6 +226,13 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
                 "wallet.reconciliationbreak",
                 query="?state__exact=open",
                 work="breaks",
+            ),
+            Screen(
+                _("Foreign tokens"),
+                "token",
+                "wallet.foreigntoken",
+                query="?state__exact=open",
+                work="foreign",
             ),
         ),
     ),

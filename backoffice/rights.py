@@ -76,6 +76,7 @@ KEEP: Final = frozenset(
         "payment_provider_coinaddress",
         "payment_provider_payin",
         "payment_provider_payout",
+        "wallet_foreigntoken",
         "wallet_reconciliationbreak",
         "wallet_sweep",
         "withdrawal_order_closing",

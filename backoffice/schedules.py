@@ -38,6 +38,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("provider_health", "payment_provider.tasks.health_check", seconds=30),
     _s("address_pool", "wallet.tasks.pool_fill", minutes=1),
     _s("reconcile", "wallet.tasks.reconcile", minutes=10),
+    _s("foreign_watch", "wallet.tasks.foreign_watch", minutes=5),
     _s("sweeps_run", "wallet.tasks.sweeps_run", minutes=1),
     _s("nonces_forget", "account.tasks.nonces_forget", minutes=5),
     _s("throttles_forget", "account.tasks.throttles_forget", hours=1),

@@ -5,6 +5,8 @@ Start the demo so that it tells alerts to a Bot API of this script's own, then r
     KAURI_TELEGRAM_API_URL=http://127.0.0.1:8081 KAURI_TELEGRAM_TOKEN=42:TEST KAURI_TELEGRAM_ALERT_CHAT=1 make run
     .venv/bin/python -m examples.first_money
 
+``--coin BTC`` needs a demo with the Bitcoin chain: ``KAURI_DEMO_BTC_PORT=18443`` before its ``make run``.
+
 It registers a customer, gives them an address, sends tokens there, asks for a withdrawal with a
 signed request, has operators verify and approve by clicking, and checks the chain, the webhook, the
 alert, the report and the books. It ends with 0 when everything was as it should be.
@@ -13,31 +15,24 @@ alert, the report and the books. It ends with 0 when everything was as it should
 from __future__ import annotations
 
 import argparse
-import email
-import email.policy
-import hashlib
-import hmac
 import io
 import json
-import re
 import secrets
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import openpyxl
-import requests
 from standardwebhooks import Webhook
 
 from examples.desk import desk
+from examples.house import Failed, House, until
 from examples.loopback import Inbox, bot_api, serve, shop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,10 +40,6 @@ PASSWORD = secrets.token_urlsafe(16)
 PATIENCE = 90.0
 #: The local node's own first account: it has ether to give, and signs for it.
 FAUCET = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
-
-
-class Failed(Exception):
-    """A step did not come out as it should."""
 
 
 @dataclass(frozen=True)
@@ -63,91 +54,8 @@ class Coin:
 
 USDT = Coin("USDT", "ERC20", Decimal("120.5"), Decimal("50.25"))
 ETH = Coin("ETH", "ETHEREUM", Decimal("2.5"), Decimal("0.75"))
-COINS = {coin.code: coin for coin in (USDT, ETH)}
-
-
-@dataclass
-class House:
-    """What the script knows of the running demo."""
-
-    web: str
-    rpc: str
-    operators: dict[str, dict[str, str]]
-    mail: Path
-    bot_port: int
-    session: requests.Session = field(default_factory=requests.Session)
-
-    @classmethod
-    def read(cls, demo: Path) -> House:
-        known = json.loads(demo.read_text())
-        bot = urlsplit(known.get("telegram_api_url", ""))
-        return cls(
-            web=known["web"],
-            rpc=known["evm_rpc"],
-            operators={operator["role"]: operator for operator in known["operators"]},
-            mail=demo.parent / "mail",
-            bot_port=bot.port or 0,
-        )
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-        """One API call; an answer that is no success fails the script with its text."""
-        data = b"" if body is None else json.dumps(body).encode()
-        answer = self.session.request(
-            method,
-            self.web + path,
-            data=data,
-            headers={"Content-Type": "application/json", **headers},
-            timeout=30,
-        )
-        if answer.status_code >= 300:
-            raise Failed(f"{method} {path} answered {answer.status_code}: {answer.text}")
-        result: dict[str, Any] = json.loads(answer.text, parse_float=Decimal)
-        return result
-
-    def signed(
-        self, key: dict[str, str], method: str, target: str, body: Any = None, **more: str
-    ) -> dict[str, Any]:
-        """The same, signed with an API key (signature version 2)."""
-        data = b"" if body is None else json.dumps(body).encode()
-        path, _, query = target.partition("?")
-        timestamp, nonce = str(int(time.time() * 1000)), uuid.uuid4().hex
-        message = "\n".join([timestamp, nonce, method, path, query, hashlib.sha256(data).hexdigest()])
-        sign = hmac.new(key["secret"].encode(), message.encode(), hashlib.sha256).hexdigest()
-        headers = {"Key": key["key"], "Sign": sign, "Timestamp": timestamp, "Nonce": nonce, **more}
-        return self.call(method, target, body, **headers)
-
-    def letter(self, address: str, pattern: str) -> str:
-        """What ``pattern`` finds in the newest letter to ``address``; waits for it."""
-
-        def look() -> str | None:
-            files = sorted(self.mail.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
-            for path in files:
-                letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                found = re.search(pattern, str(letter.get_content()), re.MULTILINE)
-                if address in str(letter["To"]) and found:
-                    return found[1]
-            return None
-
-        return until(f"a letter to {address}", look)
-
-    def node(self, method: str, *params: Any) -> Any:
-        answer = requests.post(
-            self.rpc, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, timeout=30
-        ).json()
-        if "error" in answer:
-            raise Failed(f"{method}: {answer['error']}")
-        return answer["result"]
-
-
-def until[T](what: str, look: Callable[[], T | None], patience: float = PATIENCE) -> T:
-    """Look again and again until there is something; fail when patience ends."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.3)
-    raise Failed(f"waited {patience:.0f} s for {what}")
+BTC = Coin("BTC", "BITCOIN", Decimal("0.5"), Decimal("0.04"))
+COINS = {coin.code: coin for coin in (USDT, ETH, BTC)}
 
 
 def check(truth: bool, text: str) -> None:
@@ -192,8 +100,9 @@ def deposit(house: House, key: dict[str, str], hook: Inbox, coin: Coin) -> None:
         "/api/v1/deposit/address",
         {"currency": coin.code, "payment_method": coin.network, "callback_url": f"{hook.url}/deposit"},
     )
-    if coin == USDT:
-        command = ["make", "send-tokens", f"TO={place['addr']}", f"AMOUNT={coin.deposit}"]
+    if coin in {USDT, BTC}:
+        target = "send-tokens" if coin == USDT else "send-coins"
+        command = ["make", target, f"TO={place['addr']}", f"AMOUNT={coin.deposit}"]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     else:
         wei = hex(int(coin.deposit.scaleb(18)))
@@ -221,7 +130,9 @@ def verify(house: House, address: str, pictures: Path | None) -> None:
 def withdraw(house: House, key: dict[str, str], hook: Inbox, coin: Coin) -> tuple[str, str]:
     """Ask for a withdrawal with a signed request; ask the same again."""
     say("4. The customer asks for a withdrawal")
-    destination = house.node("eth_accounts")[5]
+    destination = (
+        house.wallet("getnewaddress", "", "bech32") if coin == BTC else house.node("eth_accounts")[5]
+    )
     body = {
         "currency": coin.code,
         "amount": str(coin.withdrawal),
@@ -242,6 +153,8 @@ def withdraw(house: House, key: dict[str, str], hook: Inbox, coin: Coin) -> tupl
 
 def money_of(house: House, address: str, coin: Coin) -> Decimal:
     """What the chain says that an address holds."""
+    if coin == BTC:
+        return Decimal(house.wallet("getreceivedbyaddress", address, 1))
     if coin == ETH:
         return Decimal(int(house.node("eth_getBalance", address, "latest"), 16)).scaleb(-18)
     known = json.loads((ROOT / ".kauri" / "chain.json").read_text())
@@ -270,7 +183,12 @@ def approve(
     order = until("the order to close", closed)
     [sent] = order["details"]["withdrawal_transactions"]
     check(len(order["transfers"]) == 2, "two ledger transfers: hold and capture")
-    check(bool(house.node("eth_getTransactionReceipt", sent["tr_hash"])), f"by transaction {sent['tr_hash']}")
+    name = sent["tr_hash"]
+    if coin == BTC:
+        mined = house.wallet("gettransaction", name)["confirmations"] > 0
+    else:
+        mined = bool(house.node("eth_getTransactionReceipt", name))
+    check(mined, f"by transaction {name}")
 
 
 def webhook(key: dict[str, str], hook: Inbox, order_id: str) -> None:
@@ -362,6 +280,9 @@ def main() -> int:
     house = House.read(options.demo)
     if not house.bot_port:
         print("The demo tells Telegram alerts to nobody here: start it as this script's first lines say.")
+        return 2
+    if options.coin == BTC.code and not house.miner:
+        print("The demo has no Bitcoin chain: start it as this script's first lines say.")
         return 2
     try:
         story(house, options.pictures, lambda step: None, COINS[options.coin])

@@ -1,4 +1,4 @@
-"""The demo's providers: the USDT node on the local chain, and the sandbox for fiat money."""
+"""The demo's providers: nodes of the local chains, and the sandbox for fiat money."""
 
 from __future__ import annotations
 
@@ -64,6 +64,35 @@ def eth_node(known: dict[str, Any]) -> Provider:
     provider.is_enabled = True
     provider.save()
     return provider
+
+
+def btc_node() -> None:
+    """Point the BTC provider at the local chain of the family, where there is one.
+
+    At every start: a demo can be given the chain later, and its port may change.
+    """
+    if not settings.KAURI.btc_rpc_url:
+        return
+    path = settings.KAURI.state_dir / "chain-bitcoin.json"
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    network = Network.objects.get(code="bitcoin")
+    network.environment = Network.Environment.REGTEST
+    network.save()
+    provider = Provider.objects.get(code="btc-node")
+    # Whoever has switched it off since then finds it switched off.
+    provider.is_enabled = provider.is_enabled or provider.environment != "regtest"
+    provider.environment = "regtest"
+    provider.settings = {
+        **provider.settings,
+        "rpc_url": settings.KAURI.btc_rpc_url,
+        "chain": known["chain"],
+        "xpub": known["xpub"],
+        "key_origin": known["key_origin"],
+        # A quiet chain has no estimate of fees.
+        "fallback_fee_rate": "20",
+        "min_fee_rate": "10",
+    }
+    provider.save()
 
 
 def sandbox() -> Provider:

@@ -110,6 +110,7 @@ class Settings(BaseSettings):
     )
     email_from: str = Field("Kauri <no-reply@localhost>", description="Sender of letters.")
     evm_rpc_url: str = Field("", description="Ethereum node that the demo's USDT provider is set to.")
+    btc_rpc_url: str = Field("", description="Bitcoin family node that the demo's BTC provider is set to.")
     signer_socket: str = Field(
         "",
         description="Unix socket of the signer (docs/signer.md). Only for the worker of withdrawal_order.",

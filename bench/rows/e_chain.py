@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,13 +24,16 @@ from kauri.deposit_order.services import deposits_scan
 from kauri.payment_provider.models import ChainBlock, Payin
 from kauri.signer import ethereum
 from kauri.signer.keystore import FileKeyStore, make_phrase
-from kauri.wallet.models import DepositAddress
+from kauri.wallet.foreign import STRETCH, foreign_watch
+from kauri.wallet.models import DepositAddress, ForeignToken
 from kauri.wallet.services import Asked, address_assign, pool_fill
 
 BLOCKS = 20
 TRANSFERS = 100
 EMPTY = 400
 ASKED = 100
+WATCHED = 20_000
+FLOOD = 500
 
 
 @rows()
@@ -66,6 +70,51 @@ def scanner(house: House) -> Iterator[Row]:
         assert top.height == start + EMPTY
         yield Row("scanner: empty blocks followed / read", "per second", EMPTY / ours, EMPTY / limit)
         yield from _hand_out(house, provider)
+        yield from _foreign(provider, rpc)
+
+
+def _foreign(provider: Provider, rpc: JsonRpc) -> Iterator[Row]:
+    """Looking for foreign tokens over many addresses: what a look costs when there is nothing, and with a flood."""
+    provider.settings = {**provider.settings, "watch_foreign_tokens": True}
+    provider.save()
+    network = Network.objects.get(code="erc20")
+    user = User.objects.order_by("pk").first()
+    DepositAddress.objects.bulk_create(
+        DepositAddress(
+            provider=provider,
+            network=network,
+            currency_id=network.currency_id,
+            address=evm.checksum(number.to_bytes(20)),
+            index=10**9 + number,
+            user=user,
+        )
+        for number in range(10**6, 10**6 + WATCHED)
+    )
+    foreign_watch(provider.pk)
+    rpc.call("anvil_mine", hex(STRETCH))
+    deposits_scan(provider.pk)
+    empty = _timed(lambda: foreign_watch(provider.pk))
+    yield Row(
+        "foreign tokens: 200 blocks looked through, nothing there", "addresses per second", WATCHED / empty
+    )
+    token = evm.to_address(rpc.call("eth_getTransactionReceipt", _deploy(rpc))["contractAddress"])
+    for place in DepositAddress.objects.filter(provider=provider, index__gt=10**9)[:FLOOD]:
+        data = evm.call_data("transfer(address,uint256)", place.address, 5)
+        fields = {"from": chain.FAUCET, "to": token, "gas": hex(100_000), "data": data}
+        rpc.call("eth_sendTransaction", fields)
+    rpc.call("anvil_mine", hex(STRETCH))
+    deposits_scan(provider.pk)
+    flood = _timed(lambda: foreign_watch(provider.pk))
+    assert ForeignToken.objects.filter(provider=provider).count() == FLOOD
+    yield Row("foreign tokens: the same with a flood of them", "rows per second", FLOOD / flood)
+
+
+def _deploy(rpc: JsonRpc) -> str:
+    artifact = json.loads(chain.TOKEN_FILE.read_text())
+    data = artifact["bytecode"] + evm.word(chain.SUPPLY)
+    name = rpc.call("eth_sendTransaction", {"from": chain.FAUCET, "gas": hex(chain.GAS), "data": data})
+    rpc.call("anvil_mine", hex(1))
+    return str(name)
 
 
 def _hand_out(house: House, provider: Provider) -> Iterator[Row]:

@@ -59,6 +59,23 @@ def send_tokens() -> int:
     ).returncode
 
 
+def send_coins() -> int:
+    """Pay AMOUNT test BTC to the address TO on the Bitcoin chain of the running demo."""
+    to, amount = os.environ.get("TO", ""), os.environ.get("AMOUNT", "")
+    if not (to and amount):
+        message = "Say where to and how much: make send-coins TO=rltc1... AMOUNT=0.5"
+        raise SetupError(message)
+    port = environment.Ports.chosen().btc
+    if not port or environment.is_free(port):
+        message = "No Bitcoin chain answers: start it with 'KAURI_DEMO_BTC_PORT=18443 make run'."
+        raise SetupError(message)
+    url = environment.bitcoin_url(port)
+    command = [sys.executable, "-m", "compose.local.bitcoin_chain", "--rpc", url, "--send", to, amount]
+    return subprocess.run(
+        command, cwd=places.ROOT, env=environment.base(), stdin=subprocess.DEVNULL, check=False
+    ).returncode
+
+
 COMMANDS: dict[str, Callable[[], int]] = {
     "run": demo.run,
     "test": test.test,
@@ -71,6 +88,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "restore": backup.restore,
     "ledger-check": backup.ledger_check,
     "send-tokens": send_tokens,
+    "send-coins": send_coins,
     "totp": demo_text.print_codes,
     "lock": lock.lock,
 }

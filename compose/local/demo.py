@@ -13,8 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from compose.local import (
     anvil,
+    bitcoin_chain,
     environment,
     leftovers,
+    litecoind,
     nodes,
     places,
     postgres,
@@ -39,6 +41,8 @@ STOP_ORDER = (
     "worker-money",
     "worker-general",
     "signer",
+    "bitcoin-miner",
+    "bitcoin",
     "anvil",
     "postgres",
 )
@@ -83,6 +87,8 @@ def _run() -> int:
     ports.must_be_free()
     system.ensure_pdf()
     nodes.ensure()
+    if ports.btc:
+        nodes.ensure_bitcoin()
     supervisor = Supervisor(places.RUN_FILE, STOP_ORDER)
     try:
         bring_up(supervisor, ports)
@@ -133,6 +139,9 @@ def bring_up(supervisor: Supervisor, ports: environment.Ports) -> None:
         signer.allow(signer.DEMO, [json.loads(places.CHAIN_FILE.read_text())["token"]])
         supervisor.start(signer.member())
         supervisor.wait_ready(60)
+    if ports.btc:
+        with step("Bitcoin test chain"):
+            _bring_up_bitcoin(supervisor, ports.btc)
     first = "" if places.DEMO_FILE.exists() else " (half a minute, this first time)"
     with step(f"migrations, defaults, demo data{first}"):
         commands = ["migrate", "defaults_load", "demo_load"]
@@ -186,6 +195,25 @@ def _kauri(env: dict[str, str], signing: dict[str, str], ports: environment.Port
         ),
         *bot,
     ]
+
+
+def _bring_up_bitcoin(supervisor: Supervisor, port: int) -> None:
+    """The node, a miner with coins to give, and the signer's account beside it."""
+    log, url = places.LOGS / "bitcoin.log", environment.bitcoin_url(port)
+
+    def start() -> subprocess.Popen[bytes]:
+        return litecoind.start(port, data=places.BITCOIN_DATA, log=log)
+
+    # It writes its chain before it ends.
+    supervisor.start(Member("bitcoin", start, log, ready=lambda: bitcoin_chain.answers(url), grace=60))
+    supervisor.wait_ready(60)
+    public, family = signer.ensure()["bitcoin"], litecoind.ensure_installed().family
+    program = [sys.executable, "-m", "compose.local.bitcoin_chain", "--rpc", url]
+    account = ["--out", str(places.BITCOIN_FILE), "--account", public["xpub"], public["key_origin"]]
+    shell.must(
+        [*program, "--family", family, *account], "Preparing the Bitcoin chain", env=environment.base()
+    )
+    supervisor.start(_program("bitcoin-miner", [*program, "--mine"], environment.base()))
 
 
 def _chain_node(port: int) -> Member:

@@ -30,6 +30,8 @@ def print_welcome(ports: Ports) -> None:
         f"                Callbacks    {demo.get('callbacks', f'http://127.0.0.1:{ports.callbacks}').rstrip('/')}/"
     )
     say(f"                Test chain   http://127.0.0.1:{ports.evm}")
+    if ports.btc:
+        say(f"                Bitcoin      http://127.0.0.1:{ports.btc}  (a private chain of the family)")
     _print_operators(demo.get("operators", []))
     for customer in demo.get("customers", [])[:1]:
         say()
@@ -38,6 +40,8 @@ def print_welcome(ports: Ports) -> None:
         say(f"     secret     {customer.get('api_secret')}")
     say()
     say("  Send test USDT to a deposit address:   make send-tokens TO=0x... AMOUNT=25")
+    if ports.btc:
+        say("  Send test BTC to a deposit address:    make send-coins TO=rltc1... AMOUNT=0.5")
     say("  Everything above again:                .kauri/demo.json      Logs: .kauri/logs/")
     say("  Stop:  Ctrl-C (or 'make stop' elsewhere); the data is kept.  Start anew:  make demo-reset")
     say(LINE)

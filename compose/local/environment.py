@@ -7,11 +7,12 @@ import socket
 from contextlib import closing
 from dataclasses import dataclass
 
-from compose.local import places
+from compose.local import litecoind, places
 from compose.local.console import SetupError
 
 OURS = (
     "KAURI_DEMO_EVM_PORT",
+    "KAURI_DEMO_BTC_PORT",
     "ARGS",
     "FILE",
     "TO",
@@ -29,17 +30,25 @@ FIRST_FREE_FOR_ALL = 1024
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of the demo."""
+    """The ports of the demo; ``btc`` is 0 where it has no chain of the Bitcoin family."""
 
     web: int
     callbacks: int
     evm: int
+    btc: int = 0
 
     @classmethod
     def chosen(cls) -> Ports:
-        """Those that the environment names, else 8000, 8001 and 8545."""
+        """Those that the environment names, else 8000, 8001 and 8545.
+
+        The Bitcoin chain comes when its port is named, and stays with a demo that had it once.
+        """
+        wanted = os.environ.get("KAURI_DEMO_BTC_PORT") or places.BITCOIN_FILE.exists()
         return cls(
-            _port("KAURI_PORT", 8000), _port("KAURI_CALLBACKS_PORT", 8001), _port("KAURI_DEMO_EVM_PORT", 8545)
+            _port("KAURI_PORT", 8000),
+            _port("KAURI_CALLBACKS_PORT", 8001),
+            _port("KAURI_DEMO_EVM_PORT", 8545),
+            _port("KAURI_DEMO_BTC_PORT", 18443) if wanted else 0,
         )
 
     def must_be_free(self) -> None:
@@ -48,6 +57,7 @@ class Ports:
             "KAURI_PORT": self.web,
             "KAURI_CALLBACKS_PORT": self.callbacks,
             "KAURI_DEMO_EVM_PORT": self.evm,
+            **({"KAURI_DEMO_BTC_PORT": self.btc} if self.btc else {}),
         }
         for name, port in named.items():
             others = [other for other in named if other != name and named[other] == port]
@@ -77,6 +87,11 @@ def is_free(port: int) -> bool:
     return True
 
 
+def bitcoin_url(port: int) -> str:
+    """Where the demo's node of the Bitcoin family answers."""
+    return f"http://{litecoind.USER}:{litecoind.PASSWORD}@127.0.0.1:{port}"
+
+
 def _port(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
@@ -103,6 +118,7 @@ def demo(database_url: str, ports: Ports, secrets: dict[str, str]) -> dict[str, 
         "KAURI_CALLBACKS_URL": f"http://127.0.0.1:{ports.callbacks}",
         "KAURI_ALLOWED_HOSTS": "127.0.0.1,localhost",
         "KAURI_EVM_RPC_URL": f"http://127.0.0.1:{ports.evm}",
+        **({"KAURI_BTC_RPC_URL": bitcoin_url(ports.btc)} if ports.btc else {}),
         "KAURI_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         **secrets,
     }

@@ -17,6 +17,8 @@ SECRETS = STATE / "secrets.env"
 DEMO_FILE = STATE / "demo.json"
 CHAIN_FILE = STATE / "chain.json"
 CHAIN_STATE = STATE / "chain-state.json"
+BITCOIN_FILE = STATE / "chain-bitcoin.json"
+BITCOIN_DATA = STATE / "chain-bitcoin"
 DEMO_DATABASE = STATE / "pg"
 
 

@@ -1,4 +1,4 @@
-"""The demo's signer: a key store of its own with a fresh phrase, a policy for the local chain, and its process."""
+"""The demo's signer: a key store of its own with a fresh phrase, a policy for the local chains, and its process."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ CAPS = {
     "USDT": {"per_transaction": "1000000", "per_day": "10000000"},
 }
 GAS = {"per_transaction": "0.1", "per_day": "10"}
+#: Coin type 1 is that of every test chain.
+BITCOIN = {"coin_type": 1, "cap": {"per_transaction": "10", "per_day": "100"}, "max_fee": "0.05"}
 PRIVATE = 0o600
 
 
@@ -84,7 +86,7 @@ def ensure(files: Files = DEMO, env: dict[str, str] | None = None) -> dict[str, 
 
 
 def allow(files: Files, tokens: list[str]) -> None:
-    """The policy for the local chain and these tokens of six digits."""
+    """The policy for the local chains and these tokens of six digits."""
     ethereum = {
         "chain_id": CHAIN_ID,
         "tokens": {token: {"currency": "USDT", "decimals": 6} for token in tokens},
@@ -92,7 +94,7 @@ def allow(files: Files, tokens: list[str]) -> None:
         "gas": GAS,
         "max_fee": "0.1",
     }
-    _write(files.policy, json.dumps({"ethereum": ethereum}, indent=1))
+    _write(files.policy, json.dumps({"ethereum": ethereum, "bitcoin": BITCOIN}, indent=1))
 
 
 def member(files: Files = DEMO) -> Member:

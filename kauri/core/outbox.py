@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import batched
+from typing import Any, Final
 
 from kauri.common import clock
 from kauri.common.exact_json import dumps
 from kauri.common.tasks import enqueue
 from kauri.core.models import OutboxEvent
+
+#: Events of one task: a worker that dies takes no more with it until the sweep.
+_AT_A_TIME: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def emit(
 
 
 def emit_all(events: Sequence[Event]) -> list[OutboxEvent]:
-    """Record events in their order, in two statements however many they are."""
+    """Record events in their order, in one statement, and wake the dispatcher for so many at a time."""
     rows = OutboxEvent.objects.bulk_create(
         OutboxEvent(
             kind=event.kind,
@@ -52,5 +56,6 @@ def emit_all(events: Sequence[Event]) -> list[OutboxEvent]:
         )
         for event in events
     )
-    enqueue("kauri.notification.tasks.outbox_dispatch", *(row.pk for row in rows))
+    for some in batched(rows, _AT_A_TIME):
+        enqueue("kauri.notification.tasks.outbox_dispatch", *(row.pk for row in some))
     return rows

@@ -18,13 +18,12 @@ from kauri.common.money import exact, plain
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
 from kauri.deposit_order.body import deposit_object
-from kauri.deposit_order.crediting import (
+from kauri.deposit_order.crediting import book_unmatched, orders, settle
+from kauri.deposit_order.opening import (
+    Openings,
     Refused,
-    book_unmatched,
     open_order,
-    orders,
     provider_cost,
-    settle,
     unmatched,
     wishes_of,
 )
@@ -213,55 +212,65 @@ def _apply(provider: Provider, findings: scanning.Findings) -> None:
     wanted = {transfer.address for transfer in findings.transfers}
     ours = {
         address.address: address
-        for address in DepositAddress.objects.select_related(
-            "user__group", "currency", "network", "convert_to"
-        ).filter(provider=provider, address__in=wanted)
+        for address in DepositAddress.objects.select_related("currency", "network", "convert_to").filter(
+            provider=provider, address__in=wanted
+        )
     }
     # All customers first, in one order: their totals are judged below, and nobody meets us half way.
-    list(lock(User.objects.filter(pk__in={found.user_id for found in ours.values() if found.user_id})))
+    owners = User.objects.select_related("group").filter(
+        pk__in={found.user_id for found in ours.values() if found.user_id}
+    )
+    users = {user.pk: user for user in lock(owners)}
     if findings.orphaned_above is not None:
         _orphan(provider, findings.orphaned_above)
-    for transfer in findings.transfers:
-        address = ours.get(transfer.address)
-        if address is not None:
-            _seen(provider, address, transfer)
+    transfers = [transfer for transfer in findings.transfers if transfer.address in ours]
+    if not transfers:
+        return
+    cursor = ChainBlock.objects.filter(provider=provider).first()
+    openings = Openings(
+        routing.provider_actor(provider), users, findings.head if cursor is None else cursor.height
+    )
+    # The caller holds the provider's row: nobody else writes payins of it meanwhile.
+    names = {transfer.transaction for transfer in transfers}
+    seen = {
+        (payin.transaction, payin.ordinal): payin
+        for payin in Payin.objects.filter(provider=provider, transaction__in=names)
+    }
+    for transfer in transfers:
+        known = seen.get((transfer.transaction, transfer.ordinal))
+        if known is None:
+            seen[transfer.transaction, transfer.ordinal] = _seen(
+                provider, ours[transfer.address], transfer, openings
+            )
+        else:
+            openings.write()
+            _seen_again(known, transfer)
+    openings.write()
 
 
-def _seen(provider: Provider, address: DepositAddress, transfer: IncomingTransfer) -> None:
-    currency = address.currency
-    amount = exact(transfer.amount, currency.scale)
-    payin, made = Payin.objects.get_or_create(
+def _seen(
+    provider: Provider, address: DepositAddress, transfer: IncomingTransfer, openings: Openings
+) -> Payin:
+    """A transfer that was never seen before; it is written with the others."""
+    amount = exact(transfer.amount, address.currency.scale)
+    payin = Payin(
         provider=provider,
         transaction=transfer.transaction,
         ordinal=transfer.ordinal,
-        defaults={
-            "currency": currency,
-            "address": transfer.address,
-            "sender": transfer.sender,
-            "amount": amount,
-            "cost": provider_cost(provider, currency, amount),
-            "block_height": transfer.block.height,
-            "block_hash": transfer.block.hash,
-        },
+        currency=address.currency,
+        address=transfer.address,
+        sender=transfer.sender,
+        amount=amount,
+        cost=provider_cost(provider, address.currency, amount),
+        block_height=transfer.block.height,
+        block_hash=transfer.block.hash,
     )
-    if not made:
-        _seen_again(payin, transfer)
-        return
-    if address.user is None:
-        unmatched(payin, Payin.Fault.NOT_GIVEN, "the address was not given to anybody")
-        return
-    try:
-        open_order(
-            payin,
-            address.user,
-            wishes_of(address),
-            confirmations=max(
-                transfer.final_after, confirmations_needed(provider, address.network, payin.amount)
-            ),
-            actor=routing.provider_actor(provider),
-        )
-    except Refused as exc:
-        unmatched(payin, exc.fault, exc.detail)
+    if address.user_id is None:
+        openings.add_homeless(payin, Payin.Fault.NOT_GIVEN, "the address was not given to anybody")
+        return payin
+    confirmations = max(transfer.final_after, confirmations_needed(provider, address.network, amount))
+    openings.add(payin, address.user_id, wishes_of(address), confirmations)
+    return payin
 
 
 def _seen_again(payin: Payin, transfer: IncomingTransfer) -> None:

@@ -19,8 +19,9 @@ from kauri.core.audit import audit
 from kauri.core.outbox import emit
 from kauri.deposit_order import postings
 from kauri.deposit_order.body import deposit_object
-from kauri.deposit_order.crediting import Refused, Wishes, open_order, orders, settle
+from kauri.deposit_order.crediting import orders, settle
 from kauri.deposit_order.models import UnmatchedAct
+from kauri.deposit_order.opening import Refused, Wishes, open_order
 from kauri.order_core import machine
 from kauri.order_core.states import OrderStatus
 from kauri.payment_provider.models import Payin, Payout

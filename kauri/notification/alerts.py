@@ -41,6 +41,12 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"⚖️ Chain and books disagree: {p['amount']} {p['currency']} ({p['kind']}) at {p['provider']}\n"
         f"{p['subject']}\n{url}/wallet/reconciliationbreak/{p['break_id']}/change/"
     ),
+    "foreign_token.seen": lambda p, url: (
+        f"🪙 A token that is none of ours came to {p['address']} ({p['provider']})"
+        + (f", and {p['more']} more" if p["more"] else "")
+        + f"\nContract: {p['contract']}, amount in its own unit: {p['amount']}\n"
+        f"{url}/wallet/foreigntoken/{p['token_id']}/change/"
+    ),
     "sweep.unknown": lambda p, _: (
         f"❓ Outcome unknown of moving our own {p['amount']} {p['currency']} ({p['purpose']}) through {p['provider']}\n"
         f"{p['reason']}"

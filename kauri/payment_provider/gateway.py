@@ -30,6 +30,7 @@ from kauri.payment_provider.wire import (
     Direction,
     Event,
     EventKind,
+    ForeignTransfer,
     GatewayConfig,
     GatewayError,
     Health,
@@ -68,6 +69,7 @@ __all__ = [
     "Direction",
     "Event",
     "EventKind",
+    "ForeignTransfer",
     "Gateway",
     "GatewayConfig",
     "GatewayError",
@@ -117,6 +119,8 @@ class Gateway(ABC):
     sweeps: ClassVar[bool] = False
     #: Bytes that stay unmined can be replaced (:meth:`prepare_replacement`, :meth:`prepare_cancel`).
     replaces: ClassVar[bool] = False
+    #: It can say which tokens that are none of ours came to addresses of ours (:meth:`foreign_transfers`).
+    sees_foreign: ClassVar[bool] = False
 
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
@@ -215,6 +219,14 @@ class Gateway(ABC):
         caller compares and walks back.
         """
         raise ConfigError(f"{self.code} does not scan")
+
+    def foreign_transfers(self, addresses: Sequence[str], first: int, last: int) -> list[ForeignTransfer]:
+        """Tokens of other contracts that came to ``addresses`` in the blocks ``first`` to ``last``. Reads only.
+
+        Not pinned by block hash: the caller asks for blocks that are deep enough, and whether the last
+        of them is still the one it knows.
+        """
+        raise ConfigError(f"{self.code} sees no foreign tokens")
 
     def parse_callback(self, raw: RawCallback) -> CallbackMeaning:
         return Invalid(f"{self.code} sends no callbacks")

@@ -192,6 +192,21 @@ class PayoutState:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignTransfer:
+    """A token that is no currency of ours, sent to an address of ours; so its contract says, and it may lie."""
+
+    transaction: str
+    ordinal: int  # place among the transaction's own events: no reorganisation changes it
+    contract: str
+    sender: str
+    address: str
+    amount: str  # digits, in the contract's own unit; of a single item: its number
+    is_item: bool
+    height: int
+    block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     height: int
     hash: str

@@ -13,7 +13,7 @@ from coincurve import PublicKey
 from coincurve.utils import int_to_bytes
 from embit import ec, script
 from embit.base import EmbitError
-from embit.bip32 import HARDENED_INDEX, path_to_str
+from embit.bip32 import HARDENED_INDEX, HDKey, path_to_str
 from embit.psbt import PSBT
 from embit.transaction import Transaction, Witness
 
@@ -26,6 +26,9 @@ from kauri.signer.policy import BitcoinPolicy, require_room
 DIGITS: Final = 8
 SIGHASH_ALL: Final = 1
 _PURPOSE: Final = 84
+#: Every test chain has this coin type (SLIP-44), and public keys that begin with "tpub".
+_TEST_COIN: Final = 1
+_TEST_VERSION: Final = bytes.fromhex("043587cf")
 _DEPTH: Final = 5
 _MOST_INPUTS: Final = 500
 _ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
@@ -42,6 +45,14 @@ class _Input:
 def account_path(coin_type: int) -> str:
     """The account whose extended public key the back office is given."""
     return f"m/{_PURPOSE}h/{coin_type}h/0h"
+
+
+def account_xpub(store: KeyStore, coin_type: int) -> str:
+    """The account's extended public key, in the form that its chains are told apart by (tpub for tests)."""
+    found = store.account_xpub(account_path(coin_type))
+    if coin_type != _TEST_COIN:
+        return found
+    return str(HDKey.from_base58(found).to_base58(version=_TEST_VERSION))
 
 
 def sign(store: KeyStore, policy: BitcoinPolicy, journal: Journal, text: str, now: int) -> str:

@@ -90,9 +90,10 @@ def describe(store: KeyStore, policy: Policy) -> dict[str, Any]:
             "gas_address": ethereum.address(store, ethereum.GAS),
         }
     if policy.bitcoin is not None:
-        path = bitcoin.account_path(policy.bitcoin.coin_type)
+        coin_type = policy.bitcoin.coin_type
+        path = bitcoin.account_path(coin_type)
         found["bitcoin"] = {
-            "xpub": store.account_xpub(path),
+            "xpub": bitcoin.account_xpub(store, coin_type),
             "key_origin": f"{store.fingerprint.hex()}{path[1:]}",
         }
     return found

@@ -190,6 +190,79 @@ class ReconciliationBreak(models.Model):
         return f"{self.get_kind_display()} {self.subject[:14]}"
 
 
+class ForeignToken(models.Model):
+    """A token that is no currency of the house, sent to an address of ours: for people to see, never money.
+
+    Nothing is posted for it and nobody's balance knows of it. ``amount`` is what its contract says.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", _("Waits for a person")
+        QUIET = "quiet", _("One of many of its contract")
+        GONE = "gone", _("Gone from the chain")
+        EXPLAINED = "explained", _("Explained")
+
+    #: What a person may still say something about.
+    OPEN_STATES = (State.OPEN, State.QUIET, State.GONE)
+
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
+    contract = models.CharField(_("contract"), max_length=64)
+    address = models.CharField(_("address of ours"), max_length=128)
+    sender = models.CharField(_("sender"), max_length=128)
+    transaction = models.CharField(_("transaction"), max_length=128)
+    ordinal = models.PositiveIntegerField(_("place in the transaction"))
+    amount = models.CharField(_("amount in its own unit"), max_length=78)
+    is_item = models.BooleanField(_("a single item, and its number"), default=False)
+    block_height = models.BigIntegerField(_("block"))
+    block_hash = models.CharField(_("block hash"), max_length=80)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.OPEN)
+    seen_at = models.DateTimeField(_("seen"), default=clock.now)
+    explained_by = models.CharField(_("explained by"), max_length=254, blank=True, default="")
+    explanation = models.TextField(_("explanation"), blank=True, default="")
+    closed_at = models.DateTimeField(_("closed"), null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("foreign token")
+        verbose_name_plural = _("foreign tokens")
+        permissions = (("explain_foreigntoken", "Can explain foreign tokens"),)
+        constraints = (
+            models.UniqueConstraint(fields=("provider", "transaction", "ordinal"), name="foreign_token_once"),
+            models.CheckConstraint(
+                condition=models.Q(amount__regex="^[0-9]{1,78}$"), name="foreign_token_amount_in_digits"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="explained")
+                | (
+                    ~models.Q(explanation="") & ~models.Q(explained_by="") & models.Q(closed_at__isnull=False)
+                ),
+                name="foreign_token_explained_by_somebody",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("provider", "contract"),
+                name="foreign_token_open",
+                condition=models.Q(state="open"),
+            ),
+            models.Index(fields=("provider", "block_height"), name="foreign_token_by_block"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.contract[:14]}…"
+
+
+class ForeignWatch(models.Model):
+    """How far a provider's chain has been looked through for foreign tokens."""
+
+    provider = models.OneToOneField(Provider, models.PROTECT, related_name="+", primary_key=True)
+    height = models.BigIntegerField()
+    block_hash = models.CharField(max_length=80)
+
+    def __str__(self) -> str:
+        return f"{self.height}"
+
+
 class PaymentLink(models.Model):
     """A payment page at a gateway. ``public_id`` is the reference that its callback names."""
 

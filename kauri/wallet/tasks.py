@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kauri.payment_provider import routing, sending
-from kauri.wallet import reconciling, services, sweeping
+from kauri.wallet import foreign, reconciling, services, sweeping
 from kauri.wallet.models import Sweep
 
 
@@ -17,6 +17,12 @@ def reconcile() -> None:
     """Compare every chain with rows and books."""
     for provider in routing.scanning_providers():
         reconciling.reconcile(provider.pk)
+
+
+def foreign_watch() -> None:
+    """Look for tokens that are none of ours, where a provider asks for it."""
+    for provider in routing.scanning_providers():
+        foreign.foreign_watch(provider.pk)
 
 
 def sweeps_run() -> None:

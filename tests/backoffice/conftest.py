@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -11,6 +12,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.backoffice import scene
+from tests.backoffice.window import Window
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
@@ -49,3 +51,29 @@ def browser() -> Iterator[Browser]:
         found = playwright.chromium.launch(executable_path=executable, args=list(_ARGUMENTS))
         yield found
         found.close()
+
+
+@pytest.fixture
+def window(browser: Browser, live_server: Any) -> Iterator[Callable[..., Window]]:
+    contexts = []
+
+    def make(**options: Any) -> Window:
+        context = browser.new_context(
+            **{"viewport": {"width": 1440, "height": 900}, "locale": "en", **options}
+        )
+        contexts.append(context)
+        made = Window(context.new_page(), live_server.url)
+        made.page.set_default_timeout(45_000)
+        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        made.page.on(
+            "console",
+            lambda said: made.complaints.append(said.text) if said.type in ("error", "warning") else None,
+        )
+        made.page.on(
+            "request", lambda asked: made.hosts.add(asked.url.split("/")[2]) if "//" in asked.url else None
+        )
+        return made
+
+    yield make
+    for context in contexts:
+        context.close()

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils import timezone
 from PIL import Image
 
@@ -28,7 +29,7 @@ from kauri.common.actor import SYSTEM
 from kauri.common.documents import Document
 from kauri.core import proposals
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
-from kauri.deposit_order import crediting
+from kauri.deposit_order import crediting, opening
 from kauri.deposit_order.services import screenings_sweep
 from kauri.exchange_rate.services import usd_rate_set
 from kauri.internal_movement_order.models import MovementDetail
@@ -180,7 +181,8 @@ def held(user: User) -> Payin:
     row = payin(Payin.State.SEEN)
     Payin.objects.filter(pk=row.pk).update(sender="0xDubious")
     row.refresh_from_db()
-    crediting.open_order(row, user, crediting.Wishes(), confirmations=1, actor=SYSTEM)
+    with transaction.atomic():
+        opening.open_order(row, user, opening.Wishes(), confirmations=1, actor=SYSTEM)
     crediting.settle(row.pk, actor=SYSTEM)
     screenings_sweep()
     row.refresh_from_db()

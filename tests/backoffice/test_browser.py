@@ -3,87 +3,20 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from django.contrib import admin
 from django.urls import reverse
-from django_otp.oath import TOTP
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.order_core.models import Approval, Order, OrderNote
 from kauri.order_core.states import OrderStatus
 from tests.backoffice import scene
+from tests.backoffice.window import Window, code_of, sign_in
 
 pytestmark = pytest.mark.usefixtures("house")
-
-#: A loaded machine is slow, not wrong.
-expect.set_options(timeout=30_000)
-
-
-@dataclass
-class Window:
-    """A browser window that remembers every complaint and every host it asked."""
-
-    page: Page
-    base: str
-    complaints: list[str] = field(default_factory=list)
-    hosts: set[str] = field(default_factory=set)
-
-    def open(self, path: str) -> Page:
-        self.page.goto(f"{self.base}{path}")
-        return self.page
-
-
-@pytest.fixture
-def window(browser: Browser, live_server: Any) -> Iterator[Callable[..., Window]]:
-    contexts = []
-
-    def make(**options: Any) -> Window:
-        context = browser.new_context(
-            **{"viewport": {"width": 1440, "height": 900}, "locale": "en", **options}
-        )
-        contexts.append(context)
-        made = Window(context.new_page(), live_server.url)
-        made.page.set_default_timeout(45_000)
-        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-        made.page.on(
-            "console",
-            lambda said: made.complaints.append(said.text) if said.type in ("error", "warning") else None,
-        )
-        made.page.on(
-            "request", lambda asked: made.hosts.add(asked.url.split("/")[2]) if "//" in asked.url else None
-        )
-        return made
-
-    yield make
-    for context in contexts:
-        context.close()
-
-
-def code_of(device: TOTPDevice) -> str:
-    generator = TOTP(device.bin_key, device.step, device.t0, device.digits, device.drift)
-    generator.time = time.time()
-    return f"{generator.token():06d}"
-
-
-def sign_in(found: Window, person: scene.Person) -> Page:
-    """By keyboard alone: the fields are in the order in which one types."""
-    page = found.open(reverse("admin:login"))
-    expect(page.locator("[name=email]")).to_be_focused()
-    page.keyboard.type(person.user.email)
-    page.keyboard.press("Tab")
-    page.keyboard.type(scene.PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page.locator("[name=code]")).to_be_focused()
-    page.keyboard.type(code_of(person.device))
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#desk")
-    return page
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What people do about chains: cancel a stuck payout, explain a difference."""
+"""What people do about chains: cancel a stuck payout, explain a difference or a foreign token."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from kauri.common import clock
 from kauri.common.admin import page_url
-from kauri.core.models import AuditEntry, Currency, Provider
+from kauri.core.models import AuditEntry, Currency, Network, Provider
 from kauri.payment_provider.models import Payout
-from kauri.wallet.models import ReconciliationBreak
+from kauri.wallet.models import DepositAddress, ForeignToken, ReconciliationBreak
 from tests.backoffice import scene
 
 pytestmark = pytest.mark.usefixtures("house")
@@ -83,3 +83,43 @@ def test_a_difference_is_explained_from_its_page(at_desk: AtDesk) -> None:
     at_desk("Finance").post(url, {**SENT, "explanation": "our own top-up"})
     row.refresh_from_db()
     assert (row.state, row.explanation) == ("explained", "our own top-up")
+
+
+def test_a_foreign_token_is_on_the_desk_and_explained_from_its_page(at_desk: AtDesk) -> None:
+    provider = scene.provider()
+    user = scene.customer("lost@example.com")
+    place = DepositAddress.objects.create(
+        provider=provider,
+        network=Network.objects.get(code="erc20"),
+        currency=Currency.objects.get(code="USDT"),
+        address="0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        index=7_000,
+        user=user,
+    )
+    rows = [
+        ForeignToken.objects.create(
+            provider=provider,
+            contract="0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
+            address=place.address,
+            sender=place.address,
+            transaction=f"0x{number}",
+            ordinal=0,
+            amount="25000000",
+            block_height=5,
+            block_hash="0x5",
+        )
+        for number in range(2)
+    ]
+    client = at_desk("Finance")
+    assert (
+        reverse("admin:wallet_foreigntoken_changelist") in client.get(reverse("admin:index")).content.decode()
+    )
+    page = client.get(page_url(rows[0])).content.decode()
+    assert "lost@example.com" in page
+    assert "25000000" in page
+    url = reverse("admin:wallet_foreigntoken_explain", args=[rows[0].pk])
+    for role in ("Auditor", "Support", "Administrator"):
+        at_desk(role).post(url, {**SENT, "explanation": "no"})
+    assert set(ForeignToken.objects.values_list("state", flat=True)) == {"open"}
+    at_desk("Finance").post(url, {**SENT, "explanation": "spam", "whole_contract": "on"})
+    assert list(ForeignToken.objects.values_list("state", "explanation")) == [("explained", "spam")] * 2

@@ -20,7 +20,14 @@ from kauri.core.models import Provider
 from kauri.payment_card.bans import card_ban
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
-from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
+from kauri.wallet.models import (
+    DepositAddress,
+    ForeignToken,
+    PaymentLink,
+    Reconciliation,
+    ReconciliationBreak,
+    Sweep,
+)
 from kauri.withdrawal_order.models import ReviewRule, SavedDestination
 from tests.backoffice import scene
 from tests.cards import VISA, add
@@ -69,6 +76,17 @@ def _fill(number: int) -> None:
     )
     SavedDestination.objects.create(customer=user, currency=usdt, destination=f"0x{number:040x}")
     ReviewRule.objects.create(kind="amount", currency=usdt, threshold=number)
+    ForeignToken.objects.create(
+        provider=provider,
+        contract=f"0x{number:040x}",
+        address=address.address,
+        sender=f"0x{number:040x}",
+        transaction=f"0x{number:064x}",
+        ordinal=0,
+        amount=str(number),
+        block_height=number,
+        block_hash=f"0x{number:064x}",
+    )
     PaymentLink.objects.create(public_id=uuid.uuid4(), user=user, provider=provider, currency=usdt)
     add(user)
     ban = f"4{number:05d}"

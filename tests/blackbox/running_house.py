@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.local import anvil, places
+from compose.local import anvil, litecoind, places
 from tests.nodes import free_port
 
 READY_SECONDS = 300
@@ -72,6 +72,7 @@ def copy_of_the_tree(target: Path) -> None:
 def running(target: Path, **settings: str) -> Iterator[RunningHouse]:
     """Start the house and wait until it serves; stop it in the end, whatever happened."""
     anvil.ensure_installed()
+    litecoind.ensure_installed()
     copy_of_the_tree(target)
     kept = {
         name: value
@@ -83,6 +84,7 @@ def running(target: Path, **settings: str) -> Iterator[RunningHouse]:
         "KAURI_PORT": str(free_port()),
         "KAURI_CALLBACKS_PORT": str(free_port()),
         "KAURI_DEMO_EVM_PORT": str(free_port()),
+        "KAURI_DEMO_BTC_PORT": str(free_port()),
         "KAURI_DEMO_DAYS": "3",
         **settings,
     }

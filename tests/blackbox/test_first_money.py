@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples import first_money
+from examples.house import House
 from tests.blackbox.running_house import RunningHouse, running
 from tests.nodes import free_port
 
@@ -44,11 +45,11 @@ def tell(
     """The story in a thread of its own: another test's browser driver may hold this one's event loop."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         told = first_money.COINS[coin]
-        pool.submit(first_money.story, first_money.House.read(house.demo), pictures, between, told).result()
+        pool.submit(first_money.story, House.read(house.demo), pictures, between, told).result()
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("coin", ["USDT", "ETH"])
+@pytest.mark.parametrize("coin", ["USDT", "ETH", "BTC"])
 def test_the_whole_story(house: RunningHouse, tmp_path: Path, coin: str) -> None:
     tell(house, tmp_path / "pictures", lambda step: None, coin)
 

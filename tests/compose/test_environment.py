@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,22 @@ def test_the_tests_get_nothing_of_the_callers_settings(monkeypatch: pytest.Monke
         "KAURI_SECRET_KEY": "s",
         "KAURI_STATE_DIR": "/state",
     }
+
+
+def test_the_bitcoin_chain_comes_when_its_port_is_named_and_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = tmp_path / "chain-bitcoin.json"
+    monkeypatch.setattr(environment.places, "BITCOIN_FILE", known)
+    monkeypatch.delenv("KAURI_DEMO_BTC_PORT", raising=False)
+    assert environment.Ports.chosen().btc == 0
+    assert "KAURI_BTC_RPC_URL" not in environment.demo("postgresql://x", PORTS, {})
+    monkeypatch.setenv("KAURI_DEMO_BTC_PORT", "19443")
+    ports = environment.Ports.chosen()
+    assert ports.btc == 19443
+    env = environment.demo("postgresql://x", ports, {})
+    assert env["KAURI_BTC_RPC_URL"] == "http://kauri:kauri@127.0.0.1:19443"
+    assert "KAURI_DEMO_BTC_PORT" not in env
+    monkeypatch.delenv("KAURI_DEMO_BTC_PORT")
+    known.write_text("{}")
+    assert environment.Ports.chosen().btc == 18443

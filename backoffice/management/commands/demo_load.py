@@ -32,6 +32,7 @@ class Command(BaseCommand):
             raise CommandError("no demo data in production")
         if User.objects.exists():
             self.stdout.write("the house has people already: nothing made")
+            providers.btc_node()
             _refresh()
             return
         with transaction.atomic():
@@ -43,6 +44,7 @@ class Command(BaseCommand):
                     operators = people.operators()
                     usdt, sandbox = providers.usdt_node(known), providers.sandbox()
                     providers.eth_node(known)
+                    providers.btc_node()
                     chain = DemoChain(usdt, known)
                     providers.open_books(usdt, chain.balances())
                     providers.open_books(sandbox, {c: Decimal(a) for c, a in providers.SANDBOX_FLOAT.items()})
@@ -67,6 +69,7 @@ def _addresses() -> dict[str, str]:
         "web": settings.KAURI.public_url,
         "callbacks": settings.KAURI.callbacks_url,
         "evm_rpc": settings.KAURI.evm_rpc_url,
+        "btc_rpc": settings.KAURI.btc_rpc_url,
         "telegram_api_url": settings.KAURI.telegram_api_url if settings.KAURI.telegram_token else "",
     }
 

@@ -72,6 +72,7 @@ class Cluster:
     name: str
     started: datetime = field(default_factory=clock.now)
     members: set[int] = field(default_factory=set)
+    newcomers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         environment = {**os.environ, "Q_CLUSTER_NAME": self.name}
@@ -87,7 +88,9 @@ class Cluster:
             return ""
         present = processes_of(self.main.pid)
         vanished = self.members - present
-        self.members |= present
+        # Seen twice: between fork and exec a task's helper looks like one of the cluster's own.
+        self.members |= present & self.newcomers
+        self.newcomers = present
         if vanished:
             return f"process {min(vanished)} vanished"
         return "no sign of life" if is_silent(self.name, self.started) else ""
@@ -107,7 +110,10 @@ class Cluster:
 
 
 def processes_of(group: int) -> set[int]:
-    """The living processes of a process group, zombies left out."""
+    """The living processes of a cluster's group, zombies left out.
+
+    What a task runs beside itself (a PDF's fonts are looked for by another program) comes and goes.
+    """
     found = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -115,7 +121,8 @@ def processes_of(group: int) -> set[int]:
         with contextlib.suppress(OSError, IndexError, ValueError):
             # After the command's name in parentheses: state, parent, process group.
             state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-            if int(process_group) == group and state not in {"Z", "X"}:
+            ours = int(process_group) == group and state not in {"Z", "X"}
+            if ours and b"qcluster" in (entry / "cmdline").read_bytes():
                 found.add(int(entry.name))
     return found
 

@@ -113,7 +113,7 @@ CHAINS: Final = {
     chain.name: chain
     for chain in (
         ChainParameters(
-            "bitcoin-main",
+            "bitcoin",
             "main",
             "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f",
             "bc",
@@ -124,7 +124,7 @@ CHAINS: Final = {
             546,
         ),
         ChainParameters(
-            "bitcoin-test",
+            "bitcoin-testnet",
             "test",
             "000000000933ea01ad0ee984209779baaec3ced90fa3f408719526f8d77f4943",
             "tb",
@@ -146,7 +146,7 @@ CHAINS: Final = {
             546,
         ),
         ChainParameters(
-            "litecoin-main",
+            "litecoin",
             "main",
             "12a765e31ffd4059bada1e25190f6e98c99d9714d334efa41a195a7e7e04bfe2",
             "ltc",
@@ -157,7 +157,7 @@ CHAINS: Final = {
             5460,
         ),
         ChainParameters(
-            "litecoin-test",
+            "litecoin-testnet",
             "test",
             "4966625a4b2851d9fdee139e56211a0d88575f59ed816ff5e8a63deb4e3e29a0",
             "tltc",

@@ -2,14 +2,14 @@
 
 The two currencies' adapters are :mod:`evm_eth` and :mod:`evm_erc20`. Settings:
 :class:`~kauri.payment_provider.gateways.evm_node.EvmSettings`, and ``currency``, ``network``,
-``hot_address``, ``xpub`` (account m/44'/60'/n'), ``minimum_in``, ``minimum_out``, ``maximum_out``. The
-keys are the signer's; credentials hold at most ``rpc_url``, where the URL is a secret.
+``hot_address``, ``xpub`` (account m/44'/60'/n'), ``minimum_in``, ``minimum_out``, ``maximum_out``,
+``watch_foreign_tokens``. The keys are the signer's; credentials hold at most ``rpc_url``, where the URL is a secret.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
@@ -24,6 +24,7 @@ from kauri.payment_provider.gateway import (
     Capability,
     ConfigError,
     Direction,
+    ForeignTransfer,
     Gateway,
     GatewayError,
     Health,
@@ -37,6 +38,7 @@ from kauri.payment_provider.gateway import (
     Retryable,
     ScanResult,
 )
+from kauri.payment_provider.gateways import evm_foreign
 from kauri.payment_provider.gateways.evm_node import (
     LATEST_BLOCK,
     WEI_DIGITS,
@@ -61,6 +63,7 @@ class EvmChain(Gateway):
     scans: ClassVar[bool] = True
     replaces: ClassVar[bool] = True
     sweeps: ClassVar[bool] = True
+    sees_foreign: ClassVar[bool] = True
     #: The currency is a contract on the chain.
     has_token: ClassVar[bool] = False
     default_currency: ClassVar[str]
@@ -198,6 +201,9 @@ class EvmChain(Gateway):
     @abstractmethod
     def _transfers(self, blocks: list[Block]) -> list[IncomingTransfer]:
         """All of the currency's transfers in these blocks, read by block hash."""
+
+    def foreign_transfers(self, addresses: Sequence[str], first: int, last: int) -> list[ForeignTransfer]:
+        return evm_foreign.read(self.node, addresses, first, last)
 
     def _linked_blocks(self, first: int, last: int) -> list[Block]:
         calls = [Call("eth_getBlockByNumber", (hex(height), False)) for height in range(first, last + 1)]

@@ -16,9 +16,9 @@ from kauri.balance.chart import TransferKind
 from kauri.common import clock
 from kauri.common.actor import SYSTEM, Actor
 from kauri.core.models import Currency, Provider
-from kauri.deposit_order import crediting, holds, unmatched
-from kauri.deposit_order.crediting import Wishes
+from kauri.deposit_order import crediting, holds, opening, unmatched
 from kauri.deposit_order.models import UnmatchedAct
+from kauri.deposit_order.opening import Wishes
 from kauri.deposit_order.services import screenings_sweep
 from kauri.order_core import screening
 from kauri.order_core.models import Order, Screening, ScreeningDecision, ScreeningPolicy
@@ -67,7 +67,7 @@ def confirmed(customer: Callable[..., User]) -> Callable[..., tuple[User, Payin]
             sender=sender,
             amount=Decimal(amount),
         )
-        crediting.open_order(payin, user, Wishes(), confirmations=1, actor=SYSTEM)
+        opening.open_order(payin, user, Wishes(), confirmations=1, actor=SYSTEM)
         crediting.settle(payin.pk, actor=SYSTEM)
         return user, payin
 

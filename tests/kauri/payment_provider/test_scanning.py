@@ -14,8 +14,9 @@ from kauri.balance import invariants
 from kauri.balance.chart import TransferKind
 from kauri.common import clock, evm
 from kauri.core.models import Provider
-from kauri.deposit_order import postings
+from kauri.deposit_order import opening, postings
 from kauri.deposit_order import services as deposits
+from kauri.order_core import machine
 from kauri.order_core.models import Order
 from kauri.payment_provider import scanning
 from kauri.payment_provider import services as providers
@@ -249,7 +250,8 @@ def test_an_unmatched_payin_leaves_the_chain_and_returns(usdt: Usdt, payer: tupl
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(scanning, "_commit"), (deposits, "_apply"), (deposits, "open_order")]
+    ("owner", "name"),
+    [(scanning, "_commit"), (deposits, "_apply"), (opening.Openings, "write"), (machine, "start_all")],
 )
 def test_killed_between_reading_and_commit(
     usdt: Usdt, payer: tuple[User, str], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str

@@ -22,13 +22,14 @@ from eth_account import Account
 
 from kauri.common import evm
 from kauri.payment_provider.gateway import ConfigError, Retryable
+from kauri.payment_provider.gateways.btc_chains import CHAINS
 from kauri.payment_provider.signing import SocketSigner
 from kauri.signer import __main__ as program
 from kauri.signer import ethereum, keystore, policy
 from kauri.signer.errors import Unusable
 from kauri.signer.journal import Journal
 from kauri.signer.policy import Cap
-from kauri.signer.server import Desk
+from kauri.signer.server import Desk, describe
 from tests import signing
 from tests.signing import PHRASE
 
@@ -403,6 +404,25 @@ def test_a_restored_phrase_shows_the_known_addresses(
     gas = Account.from_mnemonic(PHRASE, account_path="m/44'/60'/2'/0/0").address
     assert (shown["ethereum"]["hot_address"], shown["ethereum"]["gas_address"]) == (HOT, gas)
     assert shown["bitcoin"]["key_origin"] == f"{STORE.fingerprint.hex()}/84h/1h/0h"
+
+
+@pytest.mark.parametrize(
+    ("chain", "other"),
+    [
+        ("bitcoin", "bitcoin-regtest"),
+        ("litecoin", "litecoin-testnet"),
+        ("bitcoin-regtest", "bitcoin"),
+        ("bitcoin-testnet", "litecoin"),
+        ("litecoin-regtest", "litecoin"),
+    ],
+)
+def test_the_shown_account_is_one_that_its_chain_takes_and_others_do_not(chain: str, other: str) -> None:
+    parameters = CHAINS[chain]
+    shown = describe(STORE, signing.desk(signing.bitcoin(parameters.coin_type)).policy)["bitcoin"]
+    key = parameters.account_key(shown["xpub"])
+    assert key.key.sec() == STORE.public_key(f"m/84h/{parameters.coin_type}h/0h")
+    with pytest.raises(ValueError, match="this chain's extended public keys begin with"):
+        CHAINS[other].account_key(shown["xpub"])
 
 
 def test_weak_or_open_files_are_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compose.local import places
 from kauri.payment_provider.gateway import (
     Attempt,
     Block,
@@ -24,6 +26,7 @@ from kauri.payment_provider.gateway import (
     Spend,
     build,
 )
+from kauri.payment_provider.gateways.btc_chains import CHAINS
 from kauri.payment_provider.gateways.btc_node import BtcNodeGateway
 from kauri.payment_provider.gateways.btc_selection import (
     CHANGE_WEIGHT,
@@ -86,6 +89,15 @@ def test_a_block_tells_what_was_used_up(btc: BitcoinChain) -> None:
     spends = {(one.transaction, one.ordinal): one.by for one in adapter.scan_incoming(start, 5).spends}
     assert spends[coins[0].transaction, coins[0].ordinal] == prepared.provider_reference
     assert adapter.unspent(coins) == ()
+
+
+def test_the_chains_are_named_as_the_shipped_provider_and_the_page_name_them() -> None:
+    root = places.ROOT
+    shipped = json.loads((root / "fixtures" / "seed" / "providers.json").read_text())
+    [row] = [one for one in shipped if one["adapter"] == "btc_node"]
+    assert row["settings"]["chain"] in CHAINS
+    page = (root / "docs" / "bitcoin.md").read_text()
+    assert all(f"`{name}`" in page for name in CHAINS), sorted(CHAINS)
 
 
 def test_a_wrong_chain_gives_nothing(btc: BitcoinChain) -> None:
