@@ -27,7 +27,7 @@ from kauri.order_core.api import router as order_core
 from kauri.payment_card.api import router as payment_card
 from kauri.withdrawal_order.api import router as withdrawal_order
 from kauri.withdrawal_order.body import withdrawal_object
-from kauri.withdrawal_order.selectors import WITHDRAWAL_PARTS
+from kauri.withdrawal_order.selectors import WITHDRAWAL_PARTS, without_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ api.add_router(
             "WITHDRAWAL": OrderView(
                 withdrawal_object,
                 ("withdrawal__network", "split_from"),
+                without_numbers,
                 prefetch=(WITHDRAWAL_PARTS,),
             ),
             "INTERNAL_MOVEMENT": OrderView(

@@ -56,8 +56,9 @@ def start_all(
             _must_be_listed(order, current, following)
         order.status, order.finished_at = last, finished
     Order.objects.bulk_create(orders)
-    for order in orders if detail is not None else ():
-        detail(order)
+    if detail is not None:
+        for order in orders:
+            detail(order)
     rows, events = [], []
     for order in orders:
         for before, after in pairwise(["", *path]):

@@ -39,6 +39,7 @@ def money_call(
     external_id: str | None,
     totp_code: str | None,
     run: Callable[[], dict[str, Any]],
+    body: bytes | None = None,
 ) -> HttpResponse:
     """:func:`once_call`, with the one-time code that the amount may ask for.
 
@@ -50,7 +51,7 @@ def money_call(
         request.rate_window = window  # type: ignore[attr-defined]
         raise KauriError("rate_limited")
     try:
-        return once_call(request, endpoint=endpoint, external_id=external_id, run=run)
+        return once_call(request, endpoint=endpoint, external_id=external_id, run=run, body=body)
     except KauriError as error:
         if error.code == "totp_invalid":
             throttle.hit(codes, WRONG_CODES, CODES_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from kauri.order_core.models import Order
 from kauri.order_core.selectors import order_object
 from kauri.order_core.states import OrderStatus
+from kauri.payment_card.selectors import is_token
 from kauri.payment_provider.models import Payout
 
 #: Nothing is paid out before it is decided: such orders have no parts.
@@ -29,7 +30,7 @@ def withdrawal_object(order: Order) -> dict[str, Any]:
         order,
         {
             "wallet_to": detail.shown_destination,
-            "card_token": detail.destination if detail.card_mask else None,
+            "card_token": detail.destination if is_token(detail.destination) else None,
             "payment_method": detail.network.code if detail.network else None,
             "amount_to_withdrawal": order.amount_out,
             "withdrawal_transactions": [_transaction(part.payout) for part in parts],

@@ -1,15 +1,34 @@
-"""The one place where a destination as a customer writes it becomes the one that is kept and paid."""
+"""The one place where a destination as a customer writes it becomes the one that is kept, shown and paid.
+
+An address is kept in its provider's spelling. A card is kept by its token; a card's number that a customer
+writes by itself is kept sealed and named by its fingerprint: nothing that is shown or logged has it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from kauri.common.errors import KauriError
 from kauri.core.models import Currency, Network
-from kauri.payment_card.selectors import card_destination, is_token
+from kauri.payment_card import numbers
+from kauri.payment_card.fingerprints import fingerprints
+from kauri.payment_card.selectors import ban_on, card_destination, is_token, masked
 from kauri.payment_provider import routing
 from kauri.payment_provider.gateway import Direction, Rejected
+
+NUMBER_PREFIX: Final = "pan_"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``kept`` is stored, ``told`` goes to the provider only; a card has a ``mask``, a bare number is ``sealed``."""
+
+    kept: str
+    told: str
+    mask: str = ""
+    sealed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,31 +39,59 @@ class Kept:
     network: Network | None
 
 
-def told(user_id: int, text: str) -> str:
-    """What a provider is told of a destination: itself, or the number of the customer's card that it names.
+def target(user_id: int, text: str) -> Target:
+    """What a customer's words name. Raises ``not_found``, ``card_banned``, ``card_disabled``, ``card_expired``."""
+    if is_token(text):
+        return Target(text, card_destination(user_id, text), masked(text))
+    digits = numbers.digits_of(text)
+    if digits is None or not numbers.luhn(digits) or numbers.scheme_of(digits) is None:
+        return Target(text, text)
+    number = numbers.parse(digits)
+    return Target(
+        NUMBER_PREFIX + _allowed(number.digits), number.digits, f"{number.first6}******{number.last4}", digits
+    )
 
-    Raises ``not_found``, ``card_banned``, ``card_disabled``, ``card_expired``.
-    """
-    return card_destination(user_id, text) if is_token(text) else text
+
+def told(user_id: int, kept: str, sealed: str) -> str:
+    """What a provider is told of a kept destination, as things stand now. :func:`target`'s refusals."""
+    if is_token(kept):
+        return card_destination(user_id, kept)
+    if kept.startswith(NUMBER_PREFIX):
+        _allowed(sealed)
+        return sealed
+    return kept
 
 
-def planned(currency: Currency, amount: Decimal, network: str, text: str, user_id: int) -> routing.Plan:
-    """Who pays ``amount`` there, and the destination's kept spelling: a card's token stays what it is.
+def is_hidden(kept: str) -> bool:
+    """Whether a kept destination only names what the provider is told."""
+    return is_token(kept) or kept.startswith(NUMBER_PREFIX)
 
-    ``routing.plan``'s refusals, and :func:`told`'s.
-    """
-    plan = routing.plan(currency, amount, network, told(user_id, text))
-    return replace(plan, destination=text) if is_token(text) else plan
+
+def planned(currency: Currency, amount: Decimal, network: str, wanted: Target) -> routing.Plan:
+    """Who pays ``amount`` there, and the provider's spelling (``routing.plan``'s refusals)."""
+    return routing.plan(currency, amount, network, wanted.told)
 
 
 def kept(currency: Currency, network: str, text: str, user_id: int) -> Kept:
-    """The destination as :func:`planned` would keep it, without an amount.
+    """The destination as an address book keeps it. A card is saved by its token, never by its number.
 
-    ``operation_disabled``, ``provider_unavailable``, ``invalid_destination``, and :func:`told`'s.
+    ``operation_disabled``, ``provider_unavailable``, ``invalid_destination``, and :func:`target`'s.
     """
     _provider, gateway, home = routing.route(currency, Direction.OUT, network)
+    wanted = target(user_id, text)
+    if wanted.sealed:
+        why = "a card is saved among the cards, and named by its token"
+        raise KauriError("invalid_destination", why, fields={"address": why})
     try:
-        spelling = gateway.validate_destination(currency.code, told(user_id, text))
+        spelling = gateway.validate_destination(currency.code, wanted.told)
     except Rejected as exc:
         raise KauriError("invalid_destination", str(exc), fields={"address": str(exc)}) from None
-    return Kept(text if is_token(text) else spelling, home)
+    return Kept(wanted.kept if wanted.mask else spelling, home)
+
+
+def _allowed(digits: str) -> str:
+    """The fingerprint of a number that may be paid to; ``card_banned``."""
+    found = fingerprints(digits)
+    if ban_on(found) is not None:
+        raise KauriError("card_banned")
+    return found.number

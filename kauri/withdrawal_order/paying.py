@@ -18,7 +18,6 @@ from kauri.core.models import Provider
 from kauri.order_core import machine
 from kauri.order_core.models import Order
 from kauri.order_core.states import FINAL, OrderStatus
-from kauri.payment_card.selectors import card_destination, is_token
 from kauri.payment_provider import routing
 from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import Event, PayoutStatus
@@ -46,7 +45,7 @@ def start(order: Order, actor: Actor) -> None:
     when the order came keeps it, and its payouts wait.
     """
     detail = order.withdrawal
-    plan = _plan(order, detail, destinations.told(order.owner_id, detail.destination))
+    plan = _plan(order, detail, destinations.told(order.owner_id, detail.destination, detail.sealed_number))
     if detail.provider_id != plan.provider.pk:
         detail.provider = plan.provider
         detail.save(update_fields=["provider"])
@@ -196,6 +195,7 @@ def _split_off(order: Order, failed: list[WithdrawalPart], actor: Actor, reason:
             network=detail.network,
             provider=detail.provider,
             card_mask=detail.card_mask,
+            sealed_number=detail.sealed_number,
             country=detail.country,
         )
         WithdrawalPart.objects.filter(pk__in=[part.pk for part in failed]).update(detail=row)
@@ -246,7 +246,7 @@ def _next_channel(order: Order, part: WithdrawalPart, failed: Payout) -> bool:
     tried = [*part.tried, failed.provider_id]
     network = detail.network.code if detail.network else ""
     try:
-        told = destinations.told(order.owner_id, detail.destination)
+        told = destinations.told(order.owner_id, detail.destination, detail.sealed_number)
     except KauriError:
         return False  # the card may not be paid to any more, by nobody
     following = routing.alternative(order.currency_out, part.amount, network, told, without=tried)
@@ -289,11 +289,14 @@ def _card_refused(payout: Payout) -> payouts.Outcome | None:
     What may have been sent is looked up by its own name: it needs no number.
     """
     unsent = payout.state in {Payout.State.NEW, Payout.State.PREPARED}
-    if not unsent or not is_token(payout.destination):
+    if not unsent or not destinations.is_hidden(payout.destination):
         return None
-    owner_id = Order.objects.values_list("owner_id", flat=True).get(public_id=payout.order_id)
+    order = orders().get(public_id=payout.order_id)
+    detail = order.withdrawal
     try:
-        payout.unstored_destination = card_destination(owner_id, payout.destination)
+        payout.unstored_destination = destinations.told(
+            order.owner_id, detail.destination, detail.sealed_number
+        )
     except KauriError as error:
         return payouts.given_up(error.code) if payout.state == Payout.State.NEW else payouts.held(error.code)
     return None

@@ -36,6 +36,7 @@ class Case:
     currency: Currency
     amount: Decimal
     destination: str
+    shown: str
     network: Network | None
     country: str
     at: datetime
@@ -154,7 +155,7 @@ def _count(row: ReviewRule, case: Case) -> _Hit:
 def _new_destination(_row: ReviewRule, case: Case) -> _Hit:
     if is_known(case.user, case.currency, case.network, case.destination, case.at):
         return None
-    return case.destination, ""
+    return case.shown, ""
 
 
 def _level(row: ReviewRule, case: Case) -> _Hit:

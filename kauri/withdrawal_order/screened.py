@@ -81,6 +81,7 @@ def _settle(asked: Order, found: Screening | None) -> None:
         currency=order.currency_out,
         amount=order.amount_out,
         destination=detail.destination,
+        shown=detail.shown_destination,
         network=detail.network,
         country=detail.country,
         at=clock.now(),

@@ -33,6 +33,8 @@ YOUNG_ACCOUNT: Final = timedelta(days=7)
 WITHDRAWAL_PARTS: Final = Prefetch(
     "withdrawal__parts", queryset=WithdrawalPart.objects.select_related("payout")
 )
+#: Pages open no card's number.
+NUMBER: Final = "sealed_number"
 _LAST_ORDERS = 10
 _OTHERS_SHOWN = 5
 
@@ -123,6 +125,11 @@ def orders() -> QuerySet[Order]:
         "withdrawal__network",
         "split_from",
     )
+
+
+def without_numbers(found: QuerySet[Order]) -> QuerySet[Order]:
+    """Orders for a page."""
+    return found.defer(f"withdrawal__{NUMBER}")
 
 
 def parts_of(detail: WithdrawalDetail) -> list[WithdrawalPart]:
@@ -223,7 +230,7 @@ def details() -> QuerySet[WithdrawalDetail]:
         "provider",
         "screening__currency",
         "screening__provider",
-    )
+    ).defer(NUMBER)
 
 
 def decision(detail: WithdrawalDetail) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,7 +24,6 @@ from kauri.core.models import Currency
 from kauri.order_core import approvals, machine, policies, screening
 from kauri.order_core.models import Approval, ApprovalVote, Order
 from kauri.order_core.states import FINAL, OrderStatus, OrderType
-from kauri.payment_card.selectors import is_token, masked
 from kauri.payment_provider import routing
 from kauri.withdrawal_order import destinations, paying, postings, review, steps
 from kauri.withdrawal_order.body import withdrawal_object
@@ -49,7 +48,7 @@ class WithdrawalRequest:
     user_id: int
     currency: str
     amount: str | int | Decimal
-    destination: str
+    destination: str = field(repr=False)  # it may be a card's number
     network: str = ""
     external_id: str = ""
     callback_url: str = ""
@@ -80,7 +79,10 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     user = lock(User.objects.filter(pk=request.user_id)).get()
     if not user.is_active:
         raise KauriError("account_disabled")
-    plan = destinations.planned(currency, amount, request.network, request.destination, user.pk)
+    wanted = destinations.target(user.pk, request.destination)
+    plan = destinations.planned(currency, amount, request.network, wanted)
+    if wanted.mask:
+        plan = replace(plan, destination=wanted.kept)
     _require_allowed(user, currency, plan)
     judgement = policies.judge(OrderType.WITHDRAWAL, currency, user, amount)
     policies.require_code(judgement, user, request.totp_code)
@@ -94,7 +96,7 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     ):
         raise KauriError("conflict", "this external_id names another withdrawal")
     is_screened = screening.policy_of(currency, amount) is not None
-    found = _review(request, user, judgement, plan, is_screened=is_screened)
+    found = _review(request, user, judgement, plan, mask=wanted.mask, is_screened=is_screened)
     order = Order(
         type=OrderType.WITHDRAWAL,
         owner=user,
@@ -116,7 +118,8 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
     now = clock.now()
     detail = WithdrawalDetail(
         destination=plan.destination,
-        card_mask=masked(plan.destination) if is_token(plan.destination) else "",
+        card_mask=wanted.mask,
+        sealed_number=wanted.sealed,
         network=plan.network,
         provider=plan.provider,
         country=request.country,
@@ -161,7 +164,7 @@ def withdrawal_repeat(
         user_id=user_id,
         currency=before.currency_out.code,
         amount=before.amount_out if amount is None else amount,
-        destination=detail.destination,
+        destination=detail.sealed_number or detail.destination,
         network=detail.network.code if detail.network else "",
         callback_url=before.callback_url,
         comment=before.comment,
@@ -300,6 +303,7 @@ def _review(
     judgement: policies.Judgement,
     plan: routing.Plan,
     *,
+    mask: str,
     is_screened: bool,
 ) -> review.Review:
     """What the policy and the review rules ask for; what only analysis can tell comes with its answer."""
@@ -308,6 +312,7 @@ def _review(
         currency=judgement.policy.currency,
         amount=judgement.amount,
         destination=plan.destination,
+        shown=mask or plan.destination,
         network=plan.network,
         country=request.country,
         at=clock.now(),

@@ -58,7 +58,7 @@ def code_send(order: Order, user: User) -> None:
             "code": code_make(user, PURPOSE, order.public_id, until),
             "amount": plain(order.amount_out),
             "currency": order.currency_out.code,
-            "destination": shortened(order.withdrawal.destination),
+            "destination": shortened(order.withdrawal.shown_destination),
             "ip": str(order.ip or "–"),
             "until": f"{until:%Y-%m-%d %H:%M} UTC",
         },

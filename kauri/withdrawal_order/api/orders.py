@@ -13,6 +13,7 @@ from kauri.common.api import Amount, AmountIn, errors, require_scope
 from kauri.common.urls import check_callback_url
 from kauri.order_core.models import Order
 from kauri.order_core.money_call import IDEMPOTENCY_HEADER, ORDER_CODES, caller, money_call
+from kauri.payment_card.fingerprints import request_digest
 from kauri.withdrawal_order import services
 
 router = Router()
@@ -104,6 +105,8 @@ def withdrawal_create(request: HttpRequest, data: WithdrawalIn) -> HttpResponse:
         external_id=data.external_id,
         totp_code=data.totp_code,
         run=run,
+        # The destination may be a card's number.
+        body=request_digest(request.body),
     )
 
 

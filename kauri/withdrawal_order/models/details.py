@@ -25,6 +25,7 @@ class WithdrawalDetail(models.Model):
         default="",
         help_text=_("where the destination is a card's token"),
     )
+    sealed_number = EncryptedTextField(blank=True, default="", editable=False)
     network = models.ForeignKey(
         Network, models.PROTECT, null=True, related_name="+", verbose_name=_("network")
     )

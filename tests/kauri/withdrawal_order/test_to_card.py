@@ -130,3 +130,48 @@ def test_what_was_sent_is_looked_up_without_the_number(
     paying.payout_advance(part.payout_id)
     order.refresh_from_db()
     assert (order.status, balance_of(card.customer, "UAH")) == ("CLOSED", (895, 0))
+
+
+# A number that a customer writes by itself, as clients of the old API do ---------------------------------
+
+
+@pytest.fixture
+def user(first: Provider, customer: Callable[..., User]) -> User:
+    del first
+    person = customer()
+    give(person, "UAH", "1000")
+    return person
+
+
+def test_a_bare_number_is_kept_sealed_and_shown_masked(
+    user: User, told: list[str], operator: Operators
+) -> None:
+    order = withdraw(user, "100", currency="UAH", to="4111 1111 1111 1111")
+    detail = order.withdrawal
+    assert detail.destination.startswith("pan_")
+    assert (detail.card_mask, detail.sealed_number) == (MASK, VISA)
+    assert [rule["value"] for rule in order.approval.rules] == [MASK]
+    withdrawal_approve(order_id=order.public_id, actor=operator())
+    paying.payout_advance(parts_of(order)[0].payout_id)
+    order.refresh_from_db()
+    assert (order.status, told) == ("CLOSED", [VISA, VISA])
+    shown = withdrawal_object(order)["details"]
+    assert (shown["wallet_to"], shown["card_token"]) == (MASK, None)
+    assert tables_that_tell(VISA) == []
+    again = withdrawal_repeat(order_id=order.public_id, amount=None, user_id=user.pk, actor=user.as_actor())
+    # The same card by its fingerprint: paid there before.
+    assert (again.withdrawal.destination, again.status) == (detail.destination, "PAYMENT_IN_PROGRESS")
+
+
+def test_a_banned_number_is_not_paid_to_however_it_is_written(user: User, operator: Operators) -> None:
+    waiting = withdraw(user, "100", currency="UAH", to=VISA)
+    bans.card_ban(number=VISA, reason="stolen", actor=operator("Compliance"))
+    assert code_of(lambda: withdraw(user, "100", currency="UAH", to="4111-1111-1111-1111")) == "card_banned"
+    act = lambda: withdrawal_approve(order_id=waiting.public_id, actor=operator())  # noqa: E731
+    assert code_of(act) == "card_banned"
+
+
+def test_a_kept_name_is_no_destination(user: User) -> None:
+    order = withdraw(user, "100", currency="UAH", to=VISA)
+    name = order.withdrawal.destination
+    assert code_of(lambda: withdraw(user, "100", currency="UAH", to=name)) == "invalid_destination"
