@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from kauri.common.crypto import EncryptedTextField
 from kauri.common.models import FINITE, MoneyField
 from kauri.core.models import Network, Provider
 from kauri.order_core.models import Order, Screening
