@@ -6,7 +6,7 @@ writes by itself is kept sealed and named by its fingerprint: nothing that is sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -68,8 +68,9 @@ def is_hidden(kept: str) -> bool:
 
 
 def planned(currency: Currency, amount: Decimal, network: str, wanted: Target) -> routing.Plan:
-    """Who pays ``amount`` there, and the provider's spelling (``routing.plan``'s refusals)."""
-    return routing.plan(currency, amount, network, wanted.told)
+    """Who pays ``amount`` there, with the destination as it is kept (``routing.plan``'s refusals)."""
+    plan = routing.plan(currency, amount, network, wanted.told)
+    return replace(plan, destination=wanted.kept) if wanted.mask else plan
 
 
 def kept(currency: Currency, network: str, text: str, user_id: int) -> Kept:

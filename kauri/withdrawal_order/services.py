@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -81,20 +81,12 @@ def withdrawal_create(*, request: WithdrawalRequest, actor: Actor) -> Order:
         raise KauriError("account_disabled")
     wanted = destinations.target(user.pk, request.destination)
     plan = destinations.planned(currency, amount, request.network, wanted)
-    if wanted.mask:
-        plan = replace(plan, destination=wanted.kept)
     _require_allowed(user, currency, plan)
     judgement = policies.judge(OrderType.WITHDRAWAL, currency, user, amount)
     policies.require_code(judgement, user, request.totp_code)
     if judgement.needs_email:
         steps.confirmed_by(user)
-    if (
-        request.external_id
-        and Order.objects.filter(
-            owner=user, type=OrderType.WITHDRAWAL, external_id=request.external_id
-        ).exists()
-    ):
-        raise KauriError("conflict", "this external_id names another withdrawal")
+    _require_new_name(user, request.external_id)
     is_screened = screening.policy_of(currency, amount) is not None
     found = _review(request, user, judgement, plan, mask=wanted.mask, is_screened=is_screened)
     order = Order(
@@ -287,6 +279,12 @@ def _rejected(order: Order, actor: Actor, reason: str) -> None:
     )
     machine.transition(order, OrderStatus.CANCELLED, actor=actor, body=withdrawal_object, reason=reason)
     postings.release(order, [], actor=actor, reason=reason)
+
+
+def _require_new_name(user: User, external_id: str) -> None:
+    named = Order.objects.filter(owner=user, type=OrderType.WITHDRAWAL, external_id=external_id)
+    if external_id and named.exists():
+        raise KauriError("conflict", "this external_id names another withdrawal")
 
 
 def _require_allowed(user: User, currency: Currency, plan: routing.Plan) -> None:

@@ -137,4 +137,6 @@ def test_what_is_refused(api: ApiClient) -> None:
         ({**ADDRESS, "network": "TRC20"}, (403, "operation_disabled")),
     ):
         assert code(api.post(f"{BOOK}/create", body)) == refused, body
-    assert SavedDestination.objects.count() == 0
+    for value in (0, 1, "true", None):
+        assert code(api.post(SWITCH, {"enabled": value})) == (400, "validation_error"), value
+    assert (SavedDestination.objects.count(), WhitelistChange.objects.count()) == (0, 0)

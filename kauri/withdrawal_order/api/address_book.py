@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router, Schema
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from kauri.account.api.caller import by_token
 from kauri.common import clock
@@ -74,7 +74,7 @@ class AddressDeleteIn(Schema):
 
 
 class WhitelistIn(Schema):
-    enabled: bool = Field(..., examples=[True])
+    enabled: StrictBool = Field(..., examples=[True])
     totp_code: str | None = TOTP_CODE
     code: str | None = CODE
 
