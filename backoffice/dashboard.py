@@ -94,7 +94,7 @@ def _work(request: HttpRequest) -> list[Card]:
         cards.append(_verification(request))
     cards += [
         Card(title, icon, counts[name], url, empty)
-        for name, title, icon, url, empty in (*_plain_work(), *_outside_work())
+        for name, title, icon, url, empty in (*_plain_work(), *_money_work(), *_outside_work())
         if name in counts
     ]
     return cards
@@ -124,12 +124,11 @@ def _plain_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
             list_url(Adjustment, state__exact="pending"),
             _("No adjustment waits for a second person."),
         ),
-        *_outside_work(),
     )
 
 
-def _outside_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
-    """The same, of what comes from providers and goes to them."""
+def _money_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
+    """The same, of money that came or went and did not find its end."""
     return (
         (
             "payouts",
