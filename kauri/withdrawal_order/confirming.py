@@ -14,6 +14,7 @@ from kauri.common import clock
 from kauri.common.actor import SYSTEM, Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
+from kauri.common.tasks import enqueue
 from kauri.core.audit import audit
 from kauri.order_core import machine
 from kauri.order_core.models import Order
@@ -24,6 +25,7 @@ from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.review import NOTHING
 from kauri.withdrawal_order.selectors import orders
 
+EXPIRE_TASK: Final = "kauri.withdrawal_order.tasks.confirmation_expire"
 _BATCH: Final = 100
 
 
@@ -83,15 +85,18 @@ def withdrawal_confirm_resend(*, order_id: uuid.UUID, user_id: int) -> Order:
 
 
 def confirmations_sweep() -> int:
-    """End the withdrawals that nobody confirmed in time; returns how many."""
+    """Enqueue what nobody confirmed in time, each by itself: one that can't end holds up no other."""
     late = WithdrawalDetail.objects.filter(confirm_until__lte=clock.now()).order_by("confirm_until")
-    ids = list(late.values_list("order__public_id", flat=True)[:_BATCH])
-    return sum(_expire(order_id) for order_id in ids)
+    ids = list(late.values_list("pk", flat=True)[:_BATCH])
+    for pk in ids:
+        enqueue(EXPIRE_TASK, pk)
+    return len(ids)
 
 
 @transaction.atomic
-def _expire(order_id: uuid.UUID) -> bool:
-    order = paying.locked(order_id)
+def confirmation_expire(detail_pk: int) -> bool:
+    """End a withdrawal that nobody confirmed in time; False when it waits for nobody, or not that long yet."""
+    order = paying.locked(Order.objects.values_list("public_id", flat=True).get(pk=detail_pk))
     until = order.withdrawal.confirm_until
     if until is None or until > clock.now() or order.status != OrderStatus.WAITING_FOR_CONFIRMATION:
         return False

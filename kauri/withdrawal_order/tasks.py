@@ -26,5 +26,10 @@ def screens_sweep() -> None:
 
 
 def confirmations_sweep() -> None:
-    """End what nobody confirmed in time."""
+    """Enqueue what nobody confirmed in time."""
     confirming.confirmations_sweep()
+
+
+def confirmation_expire(detail_pk: int) -> None:
+    """End a withdrawal that nobody confirmed in time."""
+    confirming.confirmation_expire(detail_pk)

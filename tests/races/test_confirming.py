@@ -15,7 +15,7 @@ from kauri.common import clock
 from kauri.order_core.models import Order, Policy
 from kauri.order_core.services import books_check
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order.confirming import confirmations_sweep, withdrawal_confirm
+from kauri.withdrawal_order.confirming import confirmation_expire, withdrawal_confirm
 from kauri.withdrawal_order.models import ReviewRule, WithdrawalDetail
 from kauri.withdrawal_order.services import withdrawal_cancel
 from kauri.withdrawal_order.steps import PURPOSE
@@ -82,7 +82,7 @@ def test_confirm_against_expiry(user: User) -> None:
             until = WithdrawalDetail.objects.get(pk=order.pk).confirm_until
             while until is not None and clock.now() < until:
                 pass
-            confirmations_sweep()
+            confirmation_expire(order.pk)
             return ""
 
         said = together(2, act)[0]
@@ -105,10 +105,11 @@ def test_cancel_against_confirm(user: User) -> None:
             ),
         ]
         said = together(2, lambda number, acts=acts: code_of(acts[number]))
-        assert sorted(said) == ["ok", "wrong_state"]
+        # The customer has the last word while nothing was sent.
+        assert said in (["ok", "ok"], ["wrong_state", "ok"])
         order.refresh_from_db()
-        paid = Payout.objects.filter(order_id=order.public_id).count()
-        assert (order.status, paid) == (("PAYMENT_IN_PROGRESS", 1) if said[0] == "ok" else ("CANCELLED", 0))
+        states = Payout.objects.filter(order_id=order.public_id).values_list("state", flat=True)
+        assert (order.status, list(states)) == ("CANCELLED", ["failed"] if said[0] == "ok" else [])
     cancelled = Order.objects.filter(status="CANCELLED").count()
     assert transfers(TransferKind.WITHDRAWAL_RELEASE) == cancelled
     assert books_check(full=True).is_clean

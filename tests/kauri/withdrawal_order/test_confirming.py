@@ -133,6 +133,8 @@ def test_nobody_confirmed_in_time(
     wait(monkeypatch, seconds=steps.CONFIRM_LIFE.total_seconds() + 1)
     assert code_of(lambda: confirm(confirmed, order, code_sent())) == "wrong_state"
     assert confirmations_sweep() == 1
+    assert status(order) == "WAITING_FOR_CONFIRMATION"
+    drain(times=2)
     assert confirmations_sweep() == 0
     assert (status(order), balance_of(confirmed, "UAH")) == ("EXPIRED", (Decimal(1000), Decimal(0)))
     assert transfers(TransferKind.WITHDRAWAL_RELEASE) == 1
