@@ -21,6 +21,7 @@ from kauri.common.locks import lock
 from kauri.core.models import Provider
 from kauri.payment_provider.gateway import (
     Block,
+    ConfigError,
     Gateway,
     GatewayError,
     IncomingTransfer,
@@ -38,7 +39,7 @@ from kauri.payment_provider.models import ChainBlock, Coin, CoinAddress, Payout
 CHUNK: Final = 5_000
 #: The largest free coins that a payout is offered.
 OFFERED: Final = 1_000
-RECEIVE, CHANGE = CoinAddress.Branch.RECEIVE, CoinAddress.Branch.CHANGE
+RECEIVE, CHANGE, COLD = CoinAddress.Branch.RECEIVE, CoinAddress.Branch.CHANGE, CoinAddress.Branch.COLD
 
 
 # -- addresses --------------------------------------------------------------------------------------
@@ -50,6 +51,19 @@ def remember(provider: Provider, addresses: Iterable[tuple[int, str]]) -> None:
         CoinAddress(provider=provider, branch=RECEIVE, index=index, address=address)
         for index, address in addresses
     )
+
+
+def remember_cold(provider: Provider, address: str) -> None:
+    """From now on what comes to this cold address is counted as ours, and never spent from here.
+
+    ``ConfigError`` when it is one of the addresses that we pay from.
+    """
+    known = CoinAddress.objects.filter(provider=provider, address=address).first()
+    if known is None:
+        count = CoinAddress.objects.filter(provider=provider, branch=COLD).count()
+        CoinAddress.objects.create(provider=provider, branch=COLD, index=count, address=address)
+    elif known.branch != COLD:
+        raise ConfigError("cold_address is one of the addresses that we pay from")
 
 
 # -- the chain --------------------------------------------------------------------------------------
@@ -143,6 +157,7 @@ def free(provider: Provider, confirmations: int) -> QuerySet[Coin]:
         Coin.objects.filter(provider=provider, spent_by="", block_height__lte=cursor.height)
         .filter(block_height__lte=cursor.height + 1 - F("final_after"))
         .filter(deep)
+        .exclude(place__branch=COLD)
         .filter(Q(reserved_by__isnull=True) | released)
     )
 
@@ -219,11 +234,14 @@ def sent(lead: Payout) -> None:
     )
 
 
-def proven(provider: Provider, gateway: Gateway, currency: str) -> ProviderBalance:
-    """What we have there: the coins of our books, as far as the node finds each of them unspent."""
-    rows = Coin.objects.select_related("place").filter(
-        provider=provider, spent_by="", block_height__isnull=False
-    )
+def proven(provider: Provider, gateway: Gateway, currency: str, *, cold: bool = True) -> ProviderBalance:
+    """What we have there: the coins of our books, as far as the node finds each of them unspent.
+
+    Without ``cold`` only those that can be paid from.
+    """
+    rows = _unspent(provider).select_related("place")
+    if not cold:
+        rows = rows.exclude(place__branch=COLD)
     total = Decimal(0)
     for some in batched(rows.order_by("pk"), OFFERED):
         total += sum((coin.amount for coin in gateway.unspent([wire(coin) for coin in some])), Decimal(0))
@@ -231,14 +249,24 @@ def proven(provider: Provider, gateway: Gateway, currency: str) -> ProviderBalan
 
 
 def unspent_total(provider: Provider) -> Decimal:
-    """The sum of the coins that our rows call unspent."""
-    rows = Coin.objects.filter(provider=provider, spent_by="", block_height__isnull=False)
-    return sum(rows.values_list("amount", flat=True), Decimal(0))
+    """The sum of the coins that our rows call unspent, cold ones too."""
+    return sum(_unspent(provider).values_list("amount", flat=True), Decimal(0))
+
+
+def hot_total(provider: Provider) -> Decimal:
+    """The sum of the coins that can be paid from and that no payout holds."""
+    rows = _unspent(provider).exclude(place__branch=COLD)
+    held = Q(reserved_by__state__in=Payout.OPEN_STATES)
+    return sum(rows.exclude(held).values_list("amount", flat=True), Decimal(0))
 
 
 def wire(coin: Coin) -> WireCoin:
     """A row as the port's value."""
     return WireCoin(coin.transaction, coin.ordinal, coin.amount, coin.place.address, coin.place.path)
+
+
+def _unspent(provider: Provider) -> QuerySet[Coin]:
+    return Coin.objects.filter(provider=provider, spent_by="", block_height__isnull=False)
 
 
 def _next_change(provider: Provider) -> int:

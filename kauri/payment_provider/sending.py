@@ -79,10 +79,10 @@ def claim_row[R: Outgoing](model: type[R], pk: int) -> R | None:
         return row
 
 
-def due_ids(model: type[Outgoing], limit: int = 100) -> list[int]:
-    """Ids of open rows whose time has come and whom nobody holds."""
+def due_ids(model: type[Outgoing], limit: int = 100, **where: object) -> list[int]:
+    """Ids of open rows (of those ``where``) whose time has come and whom nobody holds."""
     now = clock.now()
-    due = model._default_manager.filter(state__in=Outgoing.OPEN_STATES, next_attempt_at__lte=now)
+    due = model._default_manager.filter(state__in=Outgoing.OPEN_STATES, next_attempt_at__lte=now, **where)
     waiting_longest = due.exclude(lease_until__gt=now).order_by("next_attempt_at")
     return list(waiting_longest.values_list("pk", flat=True)[:limit])
 

@@ -28,9 +28,9 @@ from kauri.payment_provider.sending import Outcome as Outcome
 
 
 def payout_create(
-    *, order_id: uuid.UUID, provider: Provider, currency: Currency, amount: Decimal, destination: str
+    *, order_id: uuid.UUID | None, provider: Provider, currency: Currency, amount: Decimal, destination: str
 ) -> Payout:
-    """The intent, written in the caller's transaction; nothing is sent yet."""
+    """The intent, written in the caller's transaction; nothing is sent yet. Our own money has no order."""
     return Payout.objects.create(
         order_id=order_id,
         provider=provider,
@@ -50,7 +50,7 @@ def payout_companions(payout: Payout) -> list[Payout]:
 
     None where the provider makes one transaction a payout. The caller keeps those it lets go.
     """
-    if payout.state != Payout.State.NEW or not payout.provider.is_enabled:
+    if payout.state != Payout.State.NEW or payout.order_id is None or not payout.provider.is_enabled:
         return []
     try:
         room = routing.gateway_for(payout.provider).batch_size - 1
@@ -66,6 +66,7 @@ def payout_companions(payout: Payout) -> list[Payout]:
                 provider=payout.provider,
                 currency=payout.currency,
                 state=Payout.State.NEW,
+                order_id__isnull=False,
                 next_attempt_at__lte=now,
             )
             .exclude(lease_until__gt=now)
@@ -220,9 +221,9 @@ def told(status: PayoutStatus, answer: dict[str, Any], *, reference: str = "", r
     return Outcome(status, PayoutState(status, answer=answer, mined_reference=reference), reason[:300])
 
 
-def due_payouts(limit: int = 100) -> list[int]:
-    """Ids of open payouts whose time has come and whom nobody holds."""
-    return sending.due_ids(Payout, limit)
+def due_payouts(limit: int = 100, *, own: bool = False) -> list[int]:
+    """Ids of open payouts of orders, or of our ``own``, whose time has come and whom nobody holds."""
+    return sending.due_ids(Payout, limit, order_id__isnull=own)
 
 
 def health_check(provider_id: int) -> None:
@@ -236,7 +237,8 @@ def health_check(provider_id: int) -> None:
         if ok and gateway.scans:
             scanning.require_known_chain(provider, gateway)
         if ok and gateway.uses_coins:
-            balances = (coins.proven(provider, gateway, gateway.capabilities()[0].currency),)
+            code = gateway.capabilities()[0].currency
+            balances = (coins.proven(provider, gateway, code, cold=False),)
     except scanning.ReorgTooDeep as exc:
         ok, detail, balances = False, str(exc), ()
     except GatewayError as exc:
@@ -270,16 +272,23 @@ def health_check(provider_id: int) -> None:
 
 def _tell_unknown(row: Payout, reason: str) -> None:
     """Say so once: operators are told when it becomes unknown, not at every look."""
+    facts = {
+        "provider": row.provider.title,
+        "amount": plain(row.amount),
+        "currency": row.currency.code,
+        "reason": reason,
+    }
+    if row.order_id is None:
+        emit(
+            "sweep.unknown",
+            subject_type="payout",
+            subject_id=row.public_id,
+            payload={"purpose": "cold", **facts},
+        )
+        return
     emit(
         "payout.unknown",
         subject_type="order",
         subject_id=row.order_id,
-        payload={
-            "order_id": str(row.order_id),
-            "payout_id": str(row.public_id),
-            "provider": row.provider.title,
-            "amount": plain(row.amount),
-            "currency": row.currency.code,
-            "reason": reason,
-        },
+        payload={"order_id": str(row.order_id), "payout_id": str(row.public_id), **facts},
     )

@@ -7,10 +7,10 @@ from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
 from kauri.common.actor import Actor
 from kauri.common.ids import ledger_key
-from kauri.wallet.models import Sweep
+from kauri.payment_provider.models import Outgoing
 
 
-def network_cost(sweep: Sweep, *, actor: Actor) -> None:
+def network_cost(sweep: Outgoing, *, actor: Actor) -> None:
     """The provider's float pays it, the house bears it. Nothing where nothing was taken."""
     if not sweep.cost or sweep.cost_currency is None:
         return

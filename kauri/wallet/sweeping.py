@@ -21,9 +21,10 @@ from kauri.common.locks import lock, try_advisory
 from kauri.common.money import exact, plain
 from kauri.core.models import Currency, Provider
 from kauri.core.outbox import emit
-from kauri.payment_provider import routing, sending
+from kauri.payment_provider import coins, routing, sending
+from kauri.payment_provider import services as payouts
 from kauri.payment_provider.gateway import ConfigError, Gateway, GatewayError, SweepQuote
-from kauri.payment_provider.models import Payin, ProviderBalanceSnapshot
+from kauri.payment_provider.models import Payin, Payout, ProviderBalanceSnapshot
 from kauri.wallet import postings
 from kauri.wallet.models import DepositAddress, Sweep
 
@@ -42,6 +43,8 @@ def sweeps_plan(provider_id: int) -> int:
         return 0
     try:
         gateway = routing.gateway_for(provider)
+        if gateway.uses_coins:
+            return _cold_coins_plan(provider, gateway)
         if not gateway.sweeps:
             return 0
         made = _cold_plan(provider, gateway)
@@ -74,6 +77,18 @@ def sweep_advance(sweep_id: int) -> None:
             postings.network_cost(current, actor=routing.provider_actor(current.provider))
         if current.state == Sweep.State.CONFIRMED and current.address is not None:
             _arrived(current, current.address)
+
+
+def cold_advance(payout_id: int) -> None:
+    """One step of coins' way to the cold address, which is a payout of our own: only its fee is booked."""
+    payout = payouts.payout_claim(payout_id)
+    if payout is None:
+        return
+    outcome = payouts.payout_step(payout)
+    with transaction.atomic():
+        row = payouts.payout_record(payout, outcome)
+        if row.state in {Payout.State.CONFIRMED, Payout.State.FAILED}:
+            postings.network_cost(row, actor=routing.provider_actor(row.provider))
 
 
 def _arrived(sweep: Sweep, address: DepositAddress) -> None:
@@ -178,15 +193,14 @@ def _top_up(provider: Provider, address: DepositAddress, quote: SweepQuote) -> i
 
 
 def _cold_plan(provider: Provider, gateway: Gateway) -> int:
-    ceiling, target = _amount(provider, "hot_ceiling"), _amount(provider, "hot_target")
-    cold = str(provider.settings.get("cold_address", ""))
-    if ceiling is None or not cold:
-        return 0
-    keep = ceiling / 2 if target is None else target
     currency = Currency.objects.get(code=str(provider.settings["currency"]))
-    held = {balance.currency: balance.amount for balance in gateway.fetch_balances()}[currency.code]
-    if held <= ceiling or keep >= held:
+    if not _is_watched(provider):
         return 0
+    held = {balance.currency: balance.amount for balance in gateway.fetch_balances()}[currency.code]
+    surplus = _surplus(provider, held, currency)
+    if surplus is None:
+        return 0
+    amount, cold = surplus
     with transaction.atomic():
         lock(Provider.objects.filter(pk=provider.pk)).get()
         under_way = Sweep.objects.filter(provider=provider, purpose=Sweep.Purpose.COLD)
@@ -196,11 +210,48 @@ def _cold_plan(provider: Provider, gateway: Gateway) -> int:
             purpose=Sweep.Purpose.COLD,
             provider=provider,
             currency=currency,
-            amount=exact(held - keep, currency.scale),
+            amount=amount,
             destination=gateway.validate_destination(currency.code, cold),
             source_address=gateway.hot_address(),
         )
     return 1
+
+
+def _cold_coins_plan(provider: Provider, gateway: Gateway) -> int:
+    """Where money is coins, the hot wallet is every coin that the signer can spend and no payout holds."""
+    currency = Currency.objects.get(code=gateway.capabilities()[0].currency)
+    if not _is_watched(provider):
+        return 0
+    with transaction.atomic():
+        lock(Provider.objects.filter(pk=provider.pk)).get()
+        surplus = _surplus(provider, coins.hot_total(provider), currency)
+        if surplus is None:
+            return 0
+        amount, cold = surplus
+        own = Payout.objects.filter(provider=provider, order_id__isnull=True)
+        if own.filter(state__in=Payout.OPEN_STATES).exists():
+            return 0
+        destination = gateway.validate_destination(currency.code, cold)
+        coins.remember_cold(provider, destination)
+        payouts.payout_create(
+            order_id=None, provider=provider, currency=currency, amount=amount, destination=destination
+        )
+    return 1
+
+
+def _is_watched(provider: Provider) -> bool:
+    return bool(_amount(provider, "hot_ceiling") is not None and provider.settings.get("cold_address"))
+
+
+def _surplus(provider: Provider, held: Decimal, currency: Currency) -> tuple[Decimal, str] | None:
+    """How much of ``held`` goes to which cold address; None while it is below the ceiling."""
+    ceiling, target = _amount(provider, "hot_ceiling"), _amount(provider, "hot_target")
+    if ceiling is None:
+        return None
+    keep = ceiling / 2 if target is None else target
+    if held <= ceiling or keep >= held:
+        return None
+    return exact(held - keep, currency.scale), str(provider.settings["cold_address"])
 
 
 def _amount(provider: Provider, name: str) -> Decimal | None:

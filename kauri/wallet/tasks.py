@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kauri.payment_provider import routing, sending
+from kauri.payment_provider import services as payouts
 from kauri.wallet import foreign, reconciling, services, sweeping
 from kauri.wallet.models import Sweep
 
@@ -32,3 +33,5 @@ def sweeps_run() -> None:
         sweeping.sweeps_plan(provider.pk)
     for pk in sending.due_ids(Sweep):
         sweeping.sweep_advance(pk)
+    for pk in payouts.due_payouts(own=True):
+        sweeping.cold_advance(pk)

@@ -179,10 +179,10 @@ def _check_reference(payout: Payout, reference: str) -> None:
 
 def _locked(payout_id: uuid.UUID) -> tuple[Payout, Order]:
     """A payout and its order, the order locked first."""
-    found = Payout.objects.filter(public_id=payout_id).first()
+    found = Payout.objects.filter(public_id=payout_id, order_id__isnull=False).first()
     if found is None:
         raise KauriError("not_found")
-    order = paying.locked(found.order_id)
+    order = paying.locked(found.for_order)
     return lock(Payout.objects.select_related("provider", "currency").filter(pk=found.pk)).get(), order
 
 

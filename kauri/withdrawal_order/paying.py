@@ -89,7 +89,7 @@ def payout_settle(payout: Payout, outcome: payouts.Outcome, *, actor: Actor, fai
     Without ``fails_over`` a failed part ends here: people said that it was not paid.
     """
     with transaction.atomic():
-        order = locked(payout.order_id)
+        order = locked(payout.for_order)
         before = payout.state
         row = payouts.payout_record(payout, outcome)
         if OrderStatus(order.status) in FINAL:
@@ -269,7 +269,7 @@ def _handed_over(payout: Payout, waits: payouts.Outcome) -> payouts.Outcome:
     """An unsent payout that its channel kept waiting too long ends, when another channel can take its part."""
     if not routing.gives_up_waiting(payout):
         return waits
-    order = orders().get(public_id=payout.order_id)
+    order = orders().get(public_id=payout.for_order)
     part = next((one for one in parts_of(order.withdrawal) if one.payout_id == payout.pk), None)
     network = order.withdrawal.network.code if order.withdrawal.network else ""
     if part is None or not routing.alternative(
@@ -291,7 +291,7 @@ def _card_refused(payout: Payout) -> payouts.Outcome | None:
     unsent = payout.state in {Payout.State.NEW, Payout.State.PREPARED}
     if not unsent or not destinations.is_hidden(payout.destination):
         return None
-    order = orders().get(public_id=payout.order_id)
+    order = orders().get(public_id=payout.for_order)
     detail = order.withdrawal
     try:
         payout.unstored_destination = destinations.told(
@@ -305,4 +305,6 @@ def _card_refused(payout: Payout) -> payouts.Outcome | None:
 def _is_held(payout: Payout) -> bool:
     """Whether nothing of it was sent yet, and its customer says that the account is in wrong hands."""
     unsent = payout.state in {Payout.State.NEW, Payout.State.PREPARED}
-    return unsent and Order.objects.filter(public_id=payout.order_id, owner__frozen_at__isnull=False).exists()
+    return (
+        unsent and Order.objects.filter(public_id=payout.for_order, owner__frozen_at__isnull=False).exists()
+    )

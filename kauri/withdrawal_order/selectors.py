@@ -138,11 +138,12 @@ def parts_of(detail: WithdrawalDetail) -> list[WithdrawalPart]:
 
 
 def hanging() -> Q:
-    """Payouts whose end is not known, or that have been open for long without waiting on purpose."""
+    """Orders' payouts whose end is not known, or that have been open for long without waiting on purpose."""
     now = clock.now()
     slow = Q(state__in=Payout.OPEN_STATES, created_at__lt=now - HANGS_AFTER)
     # What waits for its channel's hours or cap is asked again much later than any retry.
-    return Q(state=Payout.State.UNKNOWN) | slow & Q(next_attempt_at__lt=now + ON_PURPOSE)
+    waits = Q(state=Payout.State.UNKNOWN) | slow & Q(next_attempt_at__lt=now + ON_PURPOSE)
+    return Q(order_id__isnull=False) & waits
 
 
 def queue() -> QuerySet[Approval]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from kauri.account.models import User
 from kauri.balance import invariants
@@ -17,9 +18,13 @@ from kauri.common.actor import Actor
 from kauri.deposit_order.addresses import deposit_address
 from kauri.deposit_order.services import deposits_scan
 from kauri.order_core.models import Order
-from kauri.payment_provider import sending
+from kauri.payment_provider import coins, sending
 from kauri.payment_provider import services as payouts
-from kauri.payment_provider.models import Coin, Payin
+from kauri.payment_provider.models import Coin, Payin, Payout, ProviderBalanceSnapshot
+from kauri.payment_provider.services import health_check
+from kauri.wallet import reconciling
+from kauri.wallet.models import ReconciliationBreak
+from kauri.wallet.tasks import sweeps_run
 from kauri.withdrawal_order import paying
 from tests.house import Bitcoin
 from tests.kauri.payment_provider.kills import after
@@ -340,3 +345,88 @@ def test_what_the_node_holds_is_what_the_rows_say(bitcoin: Bitcoin, customer: Cu
     assert bitcoin.provider.health == "ok"
     [snapshot] = bitcoin.provider.balance_snapshots.all()
     assert (snapshot.currency.code, snapshot.amount) == ("BTC", Decimal("0.5"))
+
+
+# The hot wallet's surplus -------------------------------------------------------------------------
+
+
+def ceiling(bitcoin: Bitcoin, **fields: str) -> str:
+    """A cold address that is none of the signer's, and when money goes there."""
+    cold = bitcoin.chain.stranger()
+    bitcoin.provider.settings |= {"hot_ceiling": "1", "hot_target": "0.4", "cold_address": cold, **fields}
+    bitcoin.provider.save()
+    return cold
+
+
+def cold_on(bitcoin: Bitcoin, rounds: int = 6) -> None:
+    start = clock.now()
+    for number in range(rounds):
+        with clock.standing_at(start + number * timedelta(minutes=11)):
+            sweeps_run()
+        bitcoin.chain.mine()
+        scan(bitcoin)
+
+
+def test_the_surplus_goes_cold_and_is_counted_but_never_spent(
+    bitcoin: Bitcoin, customer: Customer, operator: Operator
+) -> None:
+    user = customer()
+    for amount in ("0.8", "0.7"):
+        deposit(bitcoin, user, amount)
+    cold = ceiling(bitcoin)
+    sweeps_run()
+    [row] = Payout.objects.all()
+    assert (row.order_id, row.destination, row.amount) == (None, cold, Decimal("1.1"))
+    # It waits for the wallet's own worker, and there is never a second one beside it.
+    assert payouts.due_payouts() == []
+    cold_on(bitcoin)
+    row.refresh_from_db()
+    assert (row.state, Payout.objects.count()) == ("confirmed", 1)
+    assert bitcoin.balance(cold) == Decimal("1.1")
+    assert row.cost is not None
+    assert transfers(TransferKind.NETWORK_COST) == 1
+    assert funds() == on_chain() == Decimal("1.5") - row.cost
+    assert coins.hot_total(bitcoin.provider) == Decimal("0.4") - row.cost
+    # What the signer can't spend is in no payout's offer, and the customer is owed all of it still.
+    assert balance_of(user, "BTC") == (Decimal("1.5"), Decimal(0))
+    order, payout = approved(user, operator(), "0.9", currency="BTC", to=bitcoin.chain.stranger())
+    go_on(bitcoin)
+    payout.refresh_from_db()
+    assert (payout.state, "InsufficientFloat" in payout.last_error) == ("new", True)
+    assert order.status == "PAYMENT_IN_PROGRESS"
+    health_check(bitcoin.provider.pk)
+    newest = ProviderBalanceSnapshot.objects.order_by("-pk")[0]
+    assert newest.amount == Decimal("0.4") - row.cost
+    reconciling.reconcile(bitcoin.provider.pk)
+    reconciling.reconcile(bitcoin.provider.pk)
+    assert not ReconciliationBreak.objects.exists()
+    assert invariants.broken_laws() == []
+
+
+@pytest.mark.parametrize("changes", [{"hot_ceiling": "2"}, {"cold_address": ""}, {"hot_ceiling": ""}])
+def test_no_surplus_no_payment(bitcoin: Bitcoin, customer: Customer, changes: dict[str, str]) -> None:
+    deposit(bitcoin, customer(), "1.2")
+    ceiling(bitcoin, **changes)
+    sweeps_run()
+    assert not Payout.objects.exists()
+
+
+def test_an_address_of_the_hot_wallet_is_no_cold_one(bitcoin: Bitcoin, customer: Customer) -> None:
+    user = customer()
+    deposit(bitcoin, user, "1.2")
+    ceiling(bitcoin, cold_address=address_of(user))
+    sweeps_run()
+    assert not Payout.objects.exists()
+
+
+def test_two_planners_make_one(bitcoin: Bitcoin, customer: Customer) -> None:
+    deposit(bitcoin, customer(), "1.2")
+    cold = ceiling(bitcoin)
+    sweeps_run()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Payout.objects.create(
+            provider=bitcoin.provider,
+            currency=Payout.objects.get().currency,
+            amount=Decimal(1),
+            destination=cold,
+        )

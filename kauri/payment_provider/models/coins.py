@@ -12,11 +12,15 @@ from kauri.payment_provider.models.outgoing import Payout
 
 
 class CoinAddress(models.Model):
-    """An address of ours: of branch 0 it may be a customer's, of branch 1 it takes change only."""
+    """An address of ours: of branch 0 it may be a customer's, of branch 1 it takes change only.
+
+    A cold address is watched and never spent from: its key is not the signer's. Its ``index`` only counts.
+    """
 
     class Branch(models.IntegerChoices):
         RECEIVE = 0, _("Deposits")
         CHANGE = 1, _("Change")
+        COLD = 2, _("Cold: watched, never spent from here")
 
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", verbose_name=_("provider"))
     address = models.CharField(_("address"), max_length=128)
@@ -31,7 +35,9 @@ class CoinAddress(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("provider", "address"), name="coin_address_once"),
             models.UniqueConstraint(fields=("provider", "branch", "index"), name="coin_address_path_once"),
-            models.CheckConstraint(condition=models.Q(branch__in=[0, 1]), name="coin_address_branch_known"),
+            models.CheckConstraint(
+                condition=models.Q(branch__in=[0, 1, 2]), name="coin_address_branch_known"
+            ),
         )
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -82,9 +84,9 @@ class Outgoing(models.Model):
 
 
 class Payout(Outgoing):
-    """One sending of an order's money."""
+    """One sending of an order's money; without an order it is our own, from coins to the cold address."""
 
-    order_id = models.UUIDField(_("order"), db_index=True)
+    order_id = models.UUIDField(_("order"), null=True, db_index=True)
     #: The payout whose transaction pays this one too; the first of a batch has none.
     lead = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="companions", verbose_name=_("paid together with")
@@ -104,6 +106,16 @@ class Payout(Outgoing):
         )
         constraints = (
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="payout_amount_positive"),
+            # Our own money goes cold one at a time, and alone.
+            models.UniqueConstraint(
+                fields=("provider",),
+                condition=models.Q(order_id__isnull=True, state__in=["new", "prepared", "sent", "unknown"]),
+                name="payout_one_cold_at_a_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(order_id__isnull=False) | models.Q(lead__isnull=True),
+                name="payout_cold_goes_alone",
+            ),
             # One nonce carries one payout; a replacement reuses the row.
             models.UniqueConstraint(
                 fields=("provider", "source_address", "nonce"),
@@ -133,6 +145,13 @@ class Payout(Outgoing):
                 condition=models.Q(admitted_at__isnull=False),
             ),
         )
+
+    @property
+    def for_order(self) -> uuid.UUID:
+        """The order that it pays. ``LookupError``: it is our own."""
+        if self.order_id is None:
+            raise LookupError(f"payout {self.public_id} has no order")
+        return self.order_id
 
 
 class NonceCounter(models.Model):

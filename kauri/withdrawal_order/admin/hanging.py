@@ -363,5 +363,5 @@ class ClosingAdmin(TwoPeopleAdmin):
 
 def _closings(payout: Payout) -> QuerySet[Closing]:
     """Closings of the payout's order: its own, and those of every open payout."""
-    of_order = Closing.objects.filter(order__public_id=payout.order_id)
+    of_order = Closing.objects.filter(order__public_id=payout.for_order)
     return of_order.filter(Q(payout=payout.pk) | Q(payout__isnull=True)).order_by("-id")
