@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from kauri.account.models import User
 from kauri.common import clock
 from kauri.common.actor import Actor, request_id
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.money import plain
 from kauri.core.outbox import emit
+from kauri.order_core import risk
 from kauri.order_core.models import Approval, ApprovalVote, Order
 
 
@@ -36,7 +38,8 @@ def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason:
     """Record one operator's decision on a locked order; returns the approval as it stands after.
 
     Raises ``forbidden`` (own order, or already voted), ``wrong_state`` (decided, or taken by
-    somebody else).
+    somebody else); for an approval also ``edited_today``, ``approval_limit_exceeded``, and
+    ``rate_unavailable`` where the operator's limit can't be compared.
     """
     approval = lock(Approval.objects.filter(order=order)).first()
     if approval is None or approval.state != Approval.State.PENDING:
@@ -48,6 +51,8 @@ def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason:
     if approval.votes.filter(actor_kind=actor.kind.value, actor_id=actor.id).exists():
         raise KauriError("forbidden", "one operator decides once")
     row = ApprovalVote(approval=approval, decision=decision, reason=reason, at=clock.now())
+    if decision is ApprovalVote.Decision.APPROVE:
+        _weigh(order, approval, row, int(actor.id))
     row.stamp(actor, request_id.get())
     row.save(force_insert=True)
     if decision is ApprovalVote.Decision.REJECT:
@@ -61,6 +66,17 @@ def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason:
         approval.decided_at = clock.now()
     approval.save()
     return approval
+
+
+def _weigh(order: Order, approval: Approval, vote: ApprovalVote, operator_id: int) -> None:
+    """Hold an approval against the operator's limits; one that is picked needs one more person."""
+    # What one operator approves at once is counted one by one.
+    lock(User.objects.filter(pk=operator_id)).get()
+    limits = risk.limits_of(operator_id)
+    vote.usd = risk.check(order, operator_id, limits)
+    if not approval.second_look and risk.is_picked(approval, limits):
+        vote.picked = approval.second_look = True
+        approval.needed += 1
 
 
 def withdraw(order: Order) -> None:

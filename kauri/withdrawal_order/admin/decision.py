@@ -46,6 +46,7 @@ from kauri.common.money import plain
 from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
+from kauri.order_core import risk
 from kauri.order_core.admin import (
     limit_rows,
     moves_list,
@@ -340,15 +341,16 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
     other = taken_by is not None and taken_by.pk != user.pk
     obstacle = selectors.obstacle(order, approval, user.pk, voted) if waiting and approval else ""
     free = waiting and not obstacle
+    against = risk.obstacle(order, user.pk) if free and user.has_perm(_APPROVE) else ""
     return {
         "order_id": order.public_id,
         "status": status_badge(order),
         "waiting": waiting,
-        "obstacle": obstacle,
+        "obstacle": obstacle or against,
         "taken_by_me": taken_by is not None and not other,
         "taken_by_other": taken_by if other else None,
         "happened": selectors.happened(approval) if approval is not None and not waiting else "",
-        "may_approve": free and user.has_perm(_APPROVE),
+        "may_approve": free and not against and user.has_perm(_APPROVE),
         "may_reject": free and user.has_perm(_REJECT),
         "may_take": waiting and user.has_perm(_APPROVE),
         "may_note": user.has_perm(_NOTE),
