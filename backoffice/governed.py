@@ -127,7 +127,7 @@ GOVERNED: Final = (
     ),
     Governed(
         model=OperatorLimit,
-        fields=("role", "operator", "per_approval", "per_day", "second_look"),
+        fields=("role", "operator", "per_approval", "per_day", "code_above", "second_look"),
         propose="order_core.change_operatorlimit",
     ),
     Governed(

@@ -44,10 +44,21 @@ from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core import risk
-from kauri.order_core.admin import limit_rows, moves_list, notes_list, rule_text, status_badge
+from kauri.order_core.admin import (
+    CodeAgainForm,
+    limit_rows,
+    moves_list,
+    notes_list,
+    rule_text,
+    status_badge,
+)
 from kauri.order_core.models import Approval, Order
 
 _ROWS = 20
+
+
+class MovementApproveForm(CodeAgainForm, ApproveForm):
+    field_order = ("reason", "code")
 
 
 class QueueFilter(SimpleListFilter):
@@ -267,12 +278,12 @@ class MovementAdmin(ReadOnlyAdmin):
         dialog={
             "title": _("Approve the movement"),
             "description": _("The money reaches the recipient at once."),
-            "form_class": ApproveForm,
+            "form_class": MovementApproveForm,
             "form_submit_text": _("Approve the movement"),
         },
     )
-    def approve(self, request: HttpRequest, form: ApproveForm, object_id: str) -> HttpResponse:
-        given = {"reason": form.cleaned_data["reason"]}
+    def approve(self, request: HttpRequest, form: MovementApproveForm, object_id: str) -> HttpResponse:
+        given = {name: form.cleaned_data[name] for name in ("reason", "code")}
         return self._act(request, object_id, services.movement_approve, _("Approved."), **given)
 
     @action(

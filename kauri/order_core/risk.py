@@ -37,6 +37,7 @@ class Limits:
     per_approval: Decimal | None
     per_day: Decimal | None
     second_look: Decimal | None
+    code_above: Decimal | None = None
 
     @property
     def in_dollars(self) -> bool:
@@ -65,6 +66,7 @@ def limits_of(operator_id: int) -> Limits:
         strictest("per_approval", least=True),
         strictest("per_day", least=True),
         strictest("second_look", least=False),
+        strictest("code_above", least=True),
     )
 
 
@@ -88,6 +90,16 @@ def check(order: Order, operator_id: int, limits: Limits) -> Decimal | None:
             said = f"{plain(used)} + {plain(usd)} USD is above {plain(bound)} USD in 24 hours"
         raise KauriError("approval_limit_exceeded", said)
     return usd
+
+
+def asks_code(usd: Decimal | None, limits: Limits) -> bool:
+    """Whether the operator must prove anew that it is them; so it is too where nobody knows the worth."""
+    return limits.code_above is not None and (usd is None or usd > limits.code_above)
+
+
+def needs_code(order: Order, operator_id: int) -> bool:
+    """What the page asks for beside the button."""
+    return asks_code(_worth(order, required=False), limits_of(operator_id))
 
 
 def is_picked(approval: Approval, limits: Limits) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -9,16 +10,19 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django_otp.oath import TOTP
+from playwright.sync_api import expect
 
 from kauri.account.models import User
 from kauri.common.actor import SYSTEM, Actor
 from kauri.core.audit import audit
-from kauri.core.models import Currency
+from kauri.core.models import AuditEntry, Currency
 from kauri.exchange_rate.services import usd_rate_set
 from kauri.internal_movement_order import services as movements
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.order_core.models import ApprovalVote, OperatorLimit, Order, Policy
 from tests.backoffice import scene
+from tests.backoffice.window import Window, sign_in
 from tests.moves import give
 
 AtDesk = Callable[..., Client]
@@ -93,8 +97,51 @@ def test_a_movement_says_it_too(
     order = movements.movement_create(request=request, actor=sender.as_actor())
     client = at_desk()
     url = reverse("admin:internal_movement_order_movementdetail_change", args=(order.public_id,))
-    assert "Approve the movement" in client.get(url).content.decode()
+    args = (str(order.public_id),)
+    buttons = [
+        reverse(f"admin:internal_movement_order_movementdetail_{act}", args=args)
+        for act in ("approve", "reject")
+    ]
+    assert [link in client.get(url).content.decode() for link in buttons] == [True, True]
     audit(client.person.user.as_actor(), "customer_verify", object_type="user", object_id=receiver.pk)
     page = client.get(url).content.decode()
     assert "You changed this customer&#x27;s account in the last 24 hours" in page
-    assert ("Approve the movement" in page, "Reject the movement" in page) == (False, True)
+    assert [link in page for link in buttons] == [False, True]
+
+
+def next_code(person: scene.Person) -> str:
+    """What the authenticator shows half a minute on: the code of now has opened the door."""
+    device = person.device
+    generator = TOTP(device.bin_key, device.step, device.t0, device.digits, device.drift)
+    generator.time = time.time() + device.step
+    return f"{generator.token():06d}"
+
+
+def test_the_dialog_asks_for_the_code_above_the_threshold(
+    window: Callable[..., Window], order: Order
+) -> None:
+    person = scene.operator("Treasury", "treasury-one@example.com", scene.PASSWORD)
+    limit = OperatorLimit.objects.create(operator=person.user, code_above=Decimal(12500))
+    found = window()
+    sign_in(found, person)
+    path = reverse("admin:withdrawal_order_withdrawaldetail_change", args=(order.public_id,))
+    page = found.open(path)
+    page.get_by_test_id("approve").click()
+    expect(page.get_by_test_id("approve-confirm")).to_be_visible()
+    expect(page.get_by_test_id("code")).to_have_count(0)
+    limit.code_above = Decimal("12499.99")
+    limit.save()
+    for code, said in (
+        ("", "A one-time code of your authenticator is needed"),
+        ("00000x", "The one-time code is wrong"),
+        (next_code(person), "Approved: 12500 USDT"),
+    ):
+        assert ApprovalVote.objects.count() == 0
+        page = found.open(path)
+        page.get_by_test_id("approve").click()
+        page.get_by_test_id("code").fill(code)
+        page.get_by_test_id("approve-confirm").click()
+        expect(page.locator("body")).to_contain_text(said)
+    assert ApprovalVote.objects.count() == 1
+    assert AuditEntry.objects.filter(verb="code_refused", actor_id=str(person.user.pk)).count() == 1
+    assert found.complaints == []

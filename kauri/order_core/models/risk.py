@@ -52,6 +52,12 @@ class OperatorLimit(Versioned):
         blank=True,
         help_text=_("all that the operator has approved in the last 24 hours"),
     )
+    code_above = MoneyField(
+        _("one-time code above, USD"),
+        null=True,
+        blank=True,
+        help_text=_("approving more than this asks for the operator's code again"),
+    )
     second_look = models.DecimalField(
         _("second look at, %"),
         max_digits=5,
@@ -81,6 +87,11 @@ class OperatorLimit(Versioned):
             models.CheckConstraint(
                 condition=models.Q(per_day__isnull=True) | models.Q(per_day__gte=0, per_day__lt=FINITE),
                 name="operator_limit_per_day",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(code_above__isnull=True)
+                | models.Q(code_above__gte=0, code_above__lt=FINITE),
+                name="operator_limit_code_above",
             ),
             models.CheckConstraint(
                 condition=models.Q(second_look__isnull=True)

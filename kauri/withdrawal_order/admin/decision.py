@@ -48,6 +48,7 @@ from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
 from kauri.order_core import risk
 from kauri.order_core.admin import (
+    CodeAgainForm,
     limit_rows,
     moves_list,
     notes_list,
@@ -76,11 +77,11 @@ REJECT_REASONS: Final = (
 _APPROVE = "withdrawal_order.approve_withdrawaldetail"
 _REJECT = "withdrawal_order.reject_withdrawaldetail"
 _NOTE = "order_core.note_order"
-
+_DECISIONS = ("approve", "reject")
 _area = UnfoldAdminTextareaWidget
 
 
-class ApproveForm(forms.Form):
+class ApproveForm(CodeAgainForm):
     reason = forms.CharField(
         label=_("Words for the history (optional)"),
         required=False,
@@ -272,9 +273,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             messages.error(request, _lost(error, order_id))
             return HttpResponseRedirect(withdrawal_url(order_id))
         messages.success(request, str(said))
-        following = (
-            selectors.next_waiting(request.user.pk, order_id) if verb in ("approve", "reject") else None
-        )
+        following = selectors.next_waiting(request.user.pk, order_id) if verb in _DECISIONS else None
         return HttpResponseRedirect(withdrawal_url(following or order_id))
 
     def _may_look(self, request: HttpRequest) -> None:
@@ -283,7 +282,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
 
 
 def _approve(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    services.withdrawal_approve(order_id=order_id, actor=actor, reason=form.cleaned_data["reason"])
+    services.withdrawal_approve(order_id=order_id, actor=actor, **form.cleaned_data)
     approval = selectors.waiting_approval(order_id)
     if approval is not None and approval.state == Approval.State.PENDING:
         return _("Your approval counts. Another person has to approve %(what)s as well.") % _named(order_id)
@@ -350,6 +349,7 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
         "taken_by_me": taken_by is not None and not other,
         "taken_by_other": taken_by if other else None,
         "happened": selectors.happened(approval) if approval is not None and not waiting else "",
+        "needs_code": free and risk.needs_code(order, user.pk),
         "may_approve": free and not against and user.has_perm(_APPROVE),
         "may_reject": free and user.has_perm(_REJECT),
         "may_take": waiting and user.has_perm(_APPROVE),

@@ -26,7 +26,7 @@ from kauri.order_core import risk
 from kauri.order_core.models import Approval, ApprovalVote, OperatorLimit, Order, Policy
 from kauri.payment_provider.models import Payout
 from kauri.withdrawal_order import services
-from tests.moves import as_owner, balance_of, code_of, give, sandbox_on, withdraw
+from tests.moves import balance_of, code_of, give, sandbox_on, withdraw
 
 Make = Callable[..., User]
 Op = Callable[..., Actor]
@@ -233,21 +233,13 @@ def test_movements_are_under_the_same_limits_and_both_sides_count(customer: Make
     assert balance_of(receiver, "UAH")[0] == Decimal(4000)
 
 
-def drawn(order: Order, number: int) -> None:
-    """The order's draw, as if it had come out so."""
-    with as_owner() as cursor:
-        cursor.execute("alter table order_core_approval disable trigger user")
-        cursor.execute("update order_core_approval set draw = %s where order_id = %s", [number, order.pk])
-        cursor.execute("alter table order_core_approval enable trigger user")
-
-
 def test_a_picked_approval_needs_one_more_person(ask: Callable[..., Order], operator: Op) -> None:
-    first, second = operator(), operator()
-    limit("Treasury", second_look="12.34")
     hit, missed = ask(), ask()
-    drawn(hit, 1233)
-    drawn(missed, 1234)
-    assert (approve(hit, first), approve(missed, first)) == ("ok", "ok")
+    first, lucky, second = operator(), operator(), operator()
+    # Shares that the two draws just hit and just miss: a share of 12.34 % is hit by draws below 1,234.
+    limit(first, second_look=str(Decimal(Approval.objects.get(order=hit).draw + 1) / 100))
+    limit(lucky, second_look=str(Decimal(Approval.objects.get(order=missed).draw) / 100))
+    assert (approve(hit, first), approve(missed, lucky)) == ("ok", "ok")
     assert (status(hit), status(missed)) == (WAITS, "PAYMENT_IN_PROGRESS")
     approval = Approval.objects.get(order=hit)
     assert (approval.needed, approval.second_look, approval.state) == (2, True, "pending")

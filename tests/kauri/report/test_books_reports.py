@@ -189,7 +189,7 @@ def test_what_operators_decided(
     run = ask(finance, "operator_decisions", until, **{"from": since.isoformat()})
     rows = made(run)
     day = f"{until:%Y-%m-%d}"
-    assert [row for row in rows if row[0] == day] == [
+    assert [row for row in rows if row[:1] == [day]] == [
         [day, second.label, "2", "100.00", "0", "1", "0", "0.0", "0", "—"],
         [day, first.label, "3", "200.00", "0", "1", "2", "100.0", "1", "50.0"],
     ]
