@@ -17,7 +17,7 @@ from kauri.common.errors import KauriError, text_for
 from kauri.core.models import Currency, Proposal, Switch
 from kauri.core.proposals import Governed
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
-from kauri.order_core.models import POLICY_FIELDS, Order, Policy, ScreeningPolicy
+from kauri.order_core.models import POLICY_FIELDS, OperatorLimit, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
 from kauri.payment_provider.models import Channel
 from kauri.withdrawal_order.models import ReviewRule
@@ -124,6 +124,11 @@ GOVERNED: Final = (
         fields=("operation", "currency", "user", "group", "account_type", "unit", *POLICY_FIELDS),
         propose="order_core.change_policy",
         preview=policy_preview,
+    ),
+    Governed(
+        model=OperatorLimit,
+        fields=("role", "operator", "per_approval", "per_day", "code_above", "second_look"),
+        propose="order_core.change_operatorlimit",
     ),
     Governed(
         model=ScreeningPolicy,

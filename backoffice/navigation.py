@@ -264,6 +264,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         True,
         (
             Screen(_("Policies"), "tune", "order_core.policy"),
+            Screen(_("Operator limits"), "supervisor_account", "order_core.operatorlimit"),
             Screen(_("Payout channels"), "alt_route", "payment_provider.channel"),
             Screen(_("Review rules"), "checklist", "withdrawal_order.reviewrule"),
             Screen(_("Analysis rules"), "policy_alert", "order_core.screeningpolicy"),

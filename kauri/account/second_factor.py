@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +17,7 @@ from kauri.account.selectors import has_second_factor
 from kauri.account.services import notice, totp_verify
 from kauri.account.sessions import SignedIn, session_passed
 from kauri.common import clock, throttle
+from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.qr import png_base64
@@ -154,6 +157,35 @@ def totp_require_inside(user: User, code: str) -> None:
     if not code:
         raise KauriError("totp_required")
     if totp_verify(user_id=user.pk, code=code) is None:
+        raise KauriError("totp_invalid")
+
+
+@contextmanager
+def code_again(actor: Actor, code: str, act: str, *, object_type: str, object_id: object) -> Iterator[None]:
+    """Around the transaction of an operator's act that may use up a code of theirs (:func:`operator_code`).
+
+    A wrong code is counted and audited for good, whatever the transaction loses. ``rate_limited`` after
+    too many of them.
+    """
+    if code:
+        must_not_guess(int(actor.id))
+    try:
+        yield
+    except KauriError as error:
+        if code and error.code == "totp_invalid":
+            count_wrong_code(int(actor.id))
+            audit(actor, "code_refused", object_type=object_type, object_id=object_id, after={"act": act})
+        raise
+
+
+def operator_code(actor: Actor, code: str) -> None:
+    """Use up an operator's code, for the act of this transaction alone: undone with it, good once.
+
+    Raises ``totp_required``, ``totp_invalid``.
+    """
+    if not code:
+        raise KauriError("totp_required")
+    if totp_verify(user_id=int(actor.id), code="".join(code.split())) is None:
         raise KauriError("totp_invalid")
 
 

@@ -118,6 +118,18 @@ CODES: Final[dict[str, ErrorSpec]] = {
         "Одноразовый код неверен или уже использован.",
     ),
     "limit_exceeded": ErrorSpec(403, "The limit is exceeded.", "Ліміт перевищено.", "Лимит превышен."),
+    "approval_limit_exceeded": ErrorSpec(
+        403,
+        "This is above what you may approve.",
+        "Це більше, ніж ви можете схвалити.",
+        "Это больше, чем вы можете одобрить.",
+    ),
+    "edited_today": ErrorSpec(
+        403,
+        "You changed this customer's account in the last 24 hours: somebody else approves.",
+        "Ви змінювали обліковий запис цього клієнта за останні 24 години: схвалює хтось інший.",
+        "Вы меняли учётную запись этого клиента за последние 24 часа: одобряет кто-то другой.",
+    ),
     "below_minimum": ErrorSpec(
         400, "The amount is below the minimum.", "Сума менша за мінімум.", "Сумма меньше минимума."
     ),

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -43,10 +43,22 @@ from kauri.internal_movement_order import services
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
-from kauri.order_core.admin import limit_rows, moves_list, notes_list, rule_text, status_badge
-from kauri.order_core.models import Approval
+from kauri.order_core import risk
+from kauri.order_core.admin import (
+    CodeAgainForm,
+    limit_rows,
+    moves_list,
+    notes_list,
+    rule_text,
+    status_badge,
+)
+from kauri.order_core.models import Approval, Order
 
 _ROWS = 20
+
+
+class MovementApproveForm(CodeAgainForm, ApproveForm):
+    field_order = ("reason", "code")
 
 
 class QueueFilter(SimpleListFilter):
@@ -216,7 +228,7 @@ class MovementAdmin(ReadOnlyAdmin):
         return moves_list(obj.order.transitions.order_by("id"))
 
     def has_approve_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._may(request, object_id, services.APPROVE)
+        return self._may(request, object_id, services.APPROVE) and not self._against(request, object_id)
 
     def has_reject_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._may(request, object_id, services.REJECT)
@@ -226,6 +238,26 @@ class MovementAdmin(ReadOnlyAdmin):
 
     def has_untake_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._may(request, object_id, services.APPROVE, is_taken=True)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A button that is not there has its reason on the page."""
+        if self._may(request, object_id, services.APPROVE) and (why := self._against(request, object_id)):
+            messages.warning(request, why)
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def _against(self, request: HttpRequest, object_id: Any) -> str:
+        """Why this operator can't approve it; asked for once a request."""
+        known: dict[str, str] = request.__dict__.setdefault("_kauri_against", {})
+        if str(object_id) not in known:
+            order = Order.objects.select_related("currency_out").get(public_id=object_id)
+            known[str(object_id)] = risk.obstacle(order, request.user.pk)
+        return known[str(object_id)]
 
     def _may(
         self, request: HttpRequest, object_id: Any, permission: str, is_taken: bool | None = None
@@ -246,12 +278,12 @@ class MovementAdmin(ReadOnlyAdmin):
         dialog={
             "title": _("Approve the movement"),
             "description": _("The money reaches the recipient at once."),
-            "form_class": ApproveForm,
+            "form_class": MovementApproveForm,
             "form_submit_text": _("Approve the movement"),
         },
     )
-    def approve(self, request: HttpRequest, form: ApproveForm, object_id: str) -> HttpResponse:
-        given = {"reason": form.cleaned_data["reason"]}
+    def approve(self, request: HttpRequest, form: MovementApproveForm, object_id: str) -> HttpResponse:
+        given = {name: form.cleaned_data[name] for name in ("reason", "code")}
         return self._act(request, object_id, services.movement_approve, _("Approved."), **given)
 
     @action(

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from kauri.account.models import User
+from kauri.account.second_factor import code_again
 from kauri.account.selectors import recipient, require_permission
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -145,13 +146,13 @@ def _create(request: MovementRequest, receiver: User, actor: Actor) -> Order:
     return order
 
 
-def movement_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "") -> Order:
+def movement_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "") -> Order:
     """An operator's yes. The last one needed moves the money.
 
     Raises ``forbidden``, ``wrong_state`` (decided already, or taken by another operator),
     ``account_disabled`` (the recipient can't receive any more: reject it).
     """
-    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved)
+    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved, code)
 
 
 def movement_reject(*, order_id: uuid.UUID, actor: Actor, reason: str) -> Order:
@@ -228,13 +229,15 @@ def _decide(
     decision: ApprovalVote.Decision,
     reason: str,
     then: Callable[[Order, Actor, str], None],
+    code: str = "",
 ) -> Order:
-    with transaction.atomic():
+    guard = code_again(actor, code, f"movement_{decision.value}", object_type="order", object_id=order_id)
+    with guard, transaction.atomic():
         require_permission(actor, APPROVE if decision is ApprovalVote.Decision.APPROVE else REJECT)
         order = _locked(order_id)
         if actor.id == str(order.movement.recipient_id):
             raise KauriError("forbidden", "nobody decides on money that comes to them")
-        approval = approvals.vote(order, actor=actor, decision=decision, reason=reason)
+        approval = approvals.vote(order, actor=actor, decision=decision, reason=reason, code=code)
         audit(
             actor,
             f"movement_{decision.value}",

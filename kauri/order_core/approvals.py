@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from kauri.account.models import User
+from kauri.account.second_factor import operator_code
 from kauri.common import clock
 from kauri.common.actor import Actor, request_id
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.money import plain
 from kauri.core.outbox import emit
+from kauri.order_core import risk
 from kauri.order_core.models import Approval, ApprovalVote, Order
 
 
@@ -32,11 +35,15 @@ def request(order: Order, *, rules: list[dict[str, Any]], needed: int) -> Approv
     return approval
 
 
-def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason: str) -> Approval:
+def vote(
+    order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason: str, code: str = ""
+) -> Approval:
     """Record one operator's decision on a locked order; returns the approval as it stands after.
 
     Raises ``forbidden`` (own order, or already voted), ``wrong_state`` (decided, or taken by
-    somebody else).
+    somebody else); for an approval also ``edited_today``, ``approval_limit_exceeded``,
+    ``rate_unavailable`` where the operator's limit can't be compared, and ``totp_required`` and
+    ``totp_invalid`` where it asks for a code.
     """
     approval = lock(Approval.objects.filter(order=order)).first()
     if approval is None or approval.state != Approval.State.PENDING:
@@ -48,6 +55,8 @@ def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason:
     if approval.votes.filter(actor_kind=actor.kind.value, actor_id=actor.id).exists():
         raise KauriError("forbidden", "one operator decides once")
     row = ApprovalVote(approval=approval, decision=decision, reason=reason, at=clock.now())
+    if decision is ApprovalVote.Decision.APPROVE:
+        _weigh(order, approval, row, actor, code)
     row.stamp(actor, request_id.get())
     row.save(force_insert=True)
     if decision is ApprovalVote.Decision.REJECT:
@@ -61,6 +70,20 @@ def vote(order: Order, *, actor: Actor, decision: ApprovalVote.Decision, reason:
         approval.decided_at = clock.now()
     approval.save()
     return approval
+
+
+def _weigh(order: Order, approval: Approval, vote: ApprovalVote, actor: Actor, code: str) -> None:
+    """Hold an approval against the operator's limits; one that is picked needs one more person."""
+    # What one operator approves at once is counted one by one.
+    operator_id = int(actor.id)
+    lock(User.objects.filter(pk=operator_id)).get()
+    limits = risk.limits_of(operator_id)
+    vote.usd = risk.check(order, operator_id, limits)
+    if risk.asks_code(vote.usd, limits):
+        operator_code(actor, code)
+    if not approval.second_look and risk.is_picked(approval, limits):
+        vote.picked = approval.second_look = True
+        approval.needed += 1
 
 
 def withdraw(order: Order) -> None:

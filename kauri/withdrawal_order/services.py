@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from kauri.account.models import User
+from kauri.account.second_factor import code_again
 from kauri.account.selectors import require_permission
 from kauri.common import clock
 from kauri.common.actor import Actor
@@ -204,12 +205,12 @@ def withdrawal_cancel(*, order_id: uuid.UUID, user_id: int, actor: Actor) -> Ord
     return order
 
 
-def withdrawal_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "") -> Order:
+def withdrawal_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "") -> Order:
     """An operator's yes. The last one needed sends the money on its way.
 
     Raises ``forbidden``, ``wrong_state`` (decided already, or taken by another operator).
     """
-    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved)
+    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved, code)
 
 
 def withdrawal_reject(*, order_id: uuid.UUID, actor: Actor, reason: str) -> Order:
@@ -245,12 +246,14 @@ def _decide(
     decision: ApprovalVote.Decision,
     reason: str,
     then: Callable[[Order, Actor, str], None],
+    code: str = "",
 ) -> Order:
     permission = "approve" if decision is ApprovalVote.Decision.APPROVE else "reject"
-    with transaction.atomic():
+    guard = code_again(actor, code, f"withdrawal_{permission}", object_type="order", object_id=order_id)
+    with guard, transaction.atomic():
         require_permission(actor, f"withdrawal_order.{permission}_withdrawaldetail")
         order = paying.locked(order_id)
-        approval = approvals.vote(order, actor=actor, decision=decision, reason=reason)
+        approval = approvals.vote(order, actor=actor, decision=decision, reason=reason, code=code)
         audit(
             actor,
             f"withdrawal_{permission}",

@@ -17,6 +17,7 @@ from kauri.account.models import ApiKey
 from kauri.common.admin import page_url
 from kauri.core.audit import audit
 from kauri.core.models import Provider
+from kauri.order_core.models import OperatorLimit
 from kauri.payment_card.bans import card_ban
 from kauri.payment_provider.models import ProviderBalanceSnapshot
 from kauri.report.models import ReportRun
@@ -75,6 +76,7 @@ def _fill(number: int) -> None:
         provider=provider, currency=usdt, kind="chain_more", subject=address.address, amount=number
     )
     SavedDestination.objects.create(customer=user, currency=usdt, destination=f"0x{number:040x}")
+    OperatorLimit.objects.create(operator=scene.operator("Treasury", f"clerk{number}@example.com").user)
     ReviewRule.objects.create(kind="amount", currency=usdt, threshold=number)
     ForeignToken.objects.create(
         provider=provider,

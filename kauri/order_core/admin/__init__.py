@@ -1,5 +1,6 @@
 """Back office pages of orders and policies."""
 
+from kauri.order_core.admin.limits import CodeAgainForm, OperatorLimitAdmin
 from kauri.order_core.admin.orders import (
     OrderAdmin,
     limit_rows,
@@ -14,6 +15,8 @@ from kauri.order_core.admin.policies import PolicyAdmin
 from kauri.order_core.admin.screening import ScreeningAdmin, ScreeningPolicyAdmin, screening_facts
 
 __all__ = [
+    "CodeAgainForm",
+    "OperatorLimitAdmin",
     "OrderAdmin",
     "PolicyAdmin",
     "ScreeningAdmin",

@@ -1,4 +1,4 @@
-"""Orders, the policies that rule them, and what analysis says of their addresses."""
+"""Orders, the policies that rule them, the operators' limits, and what analysis says of their addresses."""
 
 from kauri.order_core.models.orders import (
     POLICY_AMOUNTS,
@@ -10,13 +10,16 @@ from kauri.order_core.models.orders import (
     Policy,
     Transition,
 )
+from kauri.order_core.models.risk import DRAWS, OperatorLimit
 from kauri.order_core.models.screening import Screening, ScreeningDecision, ScreeningPolicy
 
 __all__ = [
+    "DRAWS",
     "POLICY_AMOUNTS",
     "POLICY_FIELDS",
     "Approval",
     "ApprovalVote",
+    "OperatorLimit",
     "Order",
     "OrderNote",
     "Policy",

@@ -6,12 +6,14 @@ from decimal import Decimal
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Cast, Floor, Random
 from django.utils.translation import gettext_lazy as _
 
 from kauri.account.models import CustomerGroup, User
 from kauri.common import clock, ids
 from kauri.common.models import FINITE, ActorStamp, MoneyField
 from kauri.core.models import Currency, Versioned
+from kauri.order_core.models.risk import DRAWS, draw
 from kauri.order_core.states import OrderStatus, OrderType
 
 
@@ -158,6 +160,14 @@ class Approval(models.Model):
     order = models.OneToOneField(Order, models.PROTECT, related_name="approval", verbose_name=_("order"))
     rules = models.JSONField(_("rules that sent it here"), default=list, encoder=DjangoJSONEncoder)
     needed = models.PositiveSmallIntegerField(_("approvals needed"), default=1)
+    draw = models.PositiveSmallIntegerField(
+        _("draw for a second look"),
+        default=draw,
+        # Rows that waited before there were draws.
+        db_default=Cast(Floor(Random() * DRAWS), models.PositiveSmallIntegerField()),
+        editable=False,
+    )
+    second_look = models.BooleanField(_("picked for a second look"), default=False, db_default=False)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
     taken_by = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("taken by")
@@ -170,6 +180,12 @@ class Approval(models.Model):
         ordering = ("id",)
         verbose_name = _("approval")
         verbose_name_plural = _("approvals")
+        constraints = (
+            models.CheckConstraint(condition=models.Q(draw__lt=DRAWS), name="approval_draw"),
+            models.CheckConstraint(
+                condition=models.Q(second_look=False) | models.Q(needed__gte=2), name="approval_second_look"
+            ),
+        )
         indexes = (
             models.Index(fields=("created_at",), name="approval_queue", condition=models.Q(state="pending")),
         )
@@ -188,13 +204,20 @@ class ApprovalVote(ActorStamp):
     approval = models.ForeignKey(Approval, models.PROTECT, related_name="votes")
     decision = models.CharField(_("decision"), max_length=8, choices=Decision.choices)
     reason = models.TextField(_("reason"), blank=True, default="")
+    usd = MoneyField(_("worth in US dollars"), null=True, help_text=_("empty: nobody knew the rate"))
+    picked = models.BooleanField(_("picked for a second look"), default=False, db_default=False)
     at = models.DateTimeField(_("when"), default=clock.now)
 
     class Meta:
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(fields=("approval", "actor_kind", "actor_id"), name="approval_vote_once"),
+            models.CheckConstraint(
+                condition=models.Q(usd__isnull=True) | models.Q(usd__gte=0, usd__lt=FINITE),
+                name="approval_vote_usd",
+            ),
         )
+        indexes = (models.Index(fields=("actor_id", "at"), name="approval_vote_by_operator"),)
 
     def __str__(self) -> str:
         return f"{self.actor_label}: {self.decision}"

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from kauri.report.definition import Definition
-from kauri.report.definitions import balances_and_obligations, customer_statement, trial_balance
+from kauri.report.definitions import (
+    balances_and_obligations,
+    customer_statement,
+    operator_decisions,
+    trial_balance,
+)
 
 DEFINITIONS: Final[dict[str, Definition]] = {
     definition.code: definition
@@ -13,5 +18,6 @@ DEFINITIONS: Final[dict[str, Definition]] = {
         balances_and_obligations.DEFINITION,
         trial_balance.DEFINITION,
         customer_statement.DEFINITION,
+        operator_decisions.DEFINITION,
     )
 }

@@ -46,7 +46,9 @@ from kauri.common.money import plain
 from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
+from kauri.order_core import risk
 from kauri.order_core.admin import (
+    CodeAgainForm,
     limit_rows,
     moves_list,
     notes_list,
@@ -75,11 +77,11 @@ REJECT_REASONS: Final = (
 _APPROVE = "withdrawal_order.approve_withdrawaldetail"
 _REJECT = "withdrawal_order.reject_withdrawaldetail"
 _NOTE = "order_core.note_order"
-
+_DECISIONS = ("approve", "reject")
 _area = UnfoldAdminTextareaWidget
 
 
-class ApproveForm(forms.Form):
+class ApproveForm(CodeAgainForm):
     reason = forms.CharField(
         label=_("Words for the history (optional)"),
         required=False,
@@ -271,9 +273,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             messages.error(request, _lost(error, order_id))
             return HttpResponseRedirect(withdrawal_url(order_id))
         messages.success(request, str(said))
-        following = (
-            selectors.next_waiting(request.user.pk, order_id) if verb in ("approve", "reject") else None
-        )
+        following = selectors.next_waiting(request.user.pk, order_id) if verb in _DECISIONS else None
         return HttpResponseRedirect(withdrawal_url(following or order_id))
 
     def _may_look(self, request: HttpRequest) -> None:
@@ -282,7 +282,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
 
 
 def _approve(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    services.withdrawal_approve(order_id=order_id, actor=actor, reason=form.cleaned_data["reason"])
+    services.withdrawal_approve(order_id=order_id, actor=actor, **form.cleaned_data)
     approval = selectors.waiting_approval(order_id)
     if approval is not None and approval.state == Approval.State.PENDING:
         return _("Your approval counts. Another person has to approve %(what)s as well.") % _named(order_id)
@@ -340,15 +340,17 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
     other = taken_by is not None and taken_by.pk != user.pk
     obstacle = selectors.obstacle(order, approval, user.pk, voted) if waiting and approval else ""
     free = waiting and not obstacle
+    against = risk.obstacle(order, user.pk) if free and user.has_perm(_APPROVE) else ""
     return {
         "order_id": order.public_id,
         "status": status_badge(order),
         "waiting": waiting,
-        "obstacle": obstacle,
+        "obstacle": obstacle or against,
         "taken_by_me": taken_by is not None and not other,
         "taken_by_other": taken_by if other else None,
         "happened": selectors.happened(approval) if approval is not None and not waiting else "",
-        "may_approve": free and user.has_perm(_APPROVE),
+        "needs_code": free and risk.needs_code(order, user.pk),
+        "may_approve": free and not against and user.has_perm(_APPROVE),
         "may_reject": free and user.has_perm(_REJECT),
         "may_take": waiting and user.has_perm(_APPROVE),
         "may_note": user.has_perm(_NOTE),

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from openpyxl import load_workbook
 
 from kauri.account.models import User
@@ -16,9 +17,11 @@ from kauri.common import clock
 from kauri.common.actor import SYSTEM, Actor
 from kauri.core.models import Currency
 from kauri.exchange_rate.services import usd_rate_set
+from kauri.order_core.models import OperatorLimit
 from kauri.report import renderers, services
 from kauri.report.models import ReportRun
-from tests.moves import code_of, give
+from kauri.withdrawal_order.services import withdrawal_approve, withdrawal_reject
+from tests.moves import code_of, give, sandbox_on, withdraw
 
 
 @pytest.fixture
@@ -161,3 +164,48 @@ def test_more_rows_than_a_sheet_takes(
     run.refresh_from_db()
     assert (run.state, run.file_name) == ("failed", "")
     assert "more than 1 rows" in run.error
+
+
+def test_what_operators_decided(
+    customer: Callable[..., User], operator: Callable[..., Actor], finance: Actor
+) -> None:
+    sandbox_on()
+    rate("UAH", "0.025")
+    OperatorLimit.objects.create(role=Group.objects.get(name="Treasury"), second_look=Decimal(100))
+    first, second, senior = operator("Treasury"), operator("Senior"), operator("Senior")
+    orders = []
+    for _ in range(4):
+        user = customer()
+        give(user, "UAH", "10000")
+        orders.append(withdraw(user, "4000", currency="UAH", to="sandbox:success").public_id)
+    since = clock.now()
+    withdrawal_approve(order_id=orders[0], actor=first)
+    withdrawal_approve(order_id=orders[1], actor=first)
+    withdrawal_approve(order_id=orders[0], actor=second)
+    withdrawal_reject(order_id=orders[1], actor=second, reason="not theirs")
+    withdrawal_reject(order_id=orders[2], actor=first, reason="no papers")
+    until = clock.now()
+    withdrawal_approve(order_id=orders[3], actor=senior)
+    run = ask(finance, "operator_decisions", until, **{"from": since.isoformat()})
+    rows = made(run)
+    day = f"{until:%Y-%m-%d}"
+    assert [row for row in rows if row[:1] == [day]] == [
+        [day, second.label, "2", "100.00", "0", "1", "0", "0.0", "0", "—"],
+        [day, first.label, "3", "200.00", "0", "1", "2", "100.0", "1", "50.0"],
+    ]
+    zero = {"second_looks": 0, "disagreements": 0}
+    assert run.totals == {
+        first.label: {
+            "decisions": 3,
+            "usd": "200",
+            "unpriced": 0,
+            "rejected": 1,
+            "second_looks": 2,
+            "disagreements": 1,
+        },
+        second.label: {"decisions": 2, "usd": "100", "unpriced": 0, "rejected": 1, **zero},
+    }
+    pdf = ask(finance, "operator_decisions", until, file_format="pdf", **{"from": since.isoformat()})
+    services.report_make(pdf.pk)
+    pdf.refresh_from_db()
+    assert (pdf.state, pdf.totals) == ("ready", run.totals)
