@@ -162,7 +162,12 @@ class HangingPayoutAdmin(ReadOnlyAdmin):
 
     @display(description=_("last error"))
     def error(self, obj: Payout) -> SafeString:
-        return badge(obj.last_error, "bad") if obj.last_error else EMPTY
+        # Words, not a badge: they are long, and a badge would be cut.
+        return (
+            format_html('<span class="k-bad-text k-wrap">{}</span>', obj.last_error)
+            if obj.last_error
+            else EMPTY
+        )
 
     @display(description=_("the provider's health"))
     def provider_health(self, obj: Payout) -> SafeString:
