@@ -87,7 +87,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
         (_("Roles"), {"fields": ("groups",)}),
-        (_("Limits"), {"fields": ("limits_shown",)}),
+        (_("Seen by the operator"), {"fields": ("limits_shown",)}),
         (_("Sign-ins"), {"fields": ("sign_in_list",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("acts",), "classes": ("tab",)}),
     )

@@ -49,7 +49,7 @@ class LimitForm(ReasonForm):
 class LimitActs:
     """The limits of an operator, and the act that sets them."""
 
-    @display(description=_("limits"))
+    @display(description=_("limits of the view"))
     def limits_shown(self, obj: User) -> SafeString:
         limits, last = named(obj.scope), last_change(obj)
         shown = table(
@@ -68,7 +68,7 @@ class LimitActs:
         return operator is not None and operator.pk != request.user.pk
 
     @action(
-        description=_("Limit"),
+        description=_("Limit the view"),
         icon="filter_alt",
         permissions=["limit"],
         dialog={
