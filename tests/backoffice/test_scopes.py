@@ -15,32 +15,54 @@ from django.urls import reverse
 
 from backoffice.dashboard import figures
 from kauri.account import services as accounts
+from kauri.account.cases import case_approve
 from kauri.account.limits import VERB, last_change, limits_set
 from kauri.account.models import CustomerGroup, User, VerificationCase
+from kauri.balance.models import Entry
+from kauri.balance.services import period_close
+from kauri.common import clock
 from kauri.common.admin import list_url, page_url
+from kauri.common.documents import Document
 from kauri.common.errors import KauriError
-from kauri.common.scopes import EVERYTHING, SCOPED, UNSCOPED, Scope, hidden, narrow
+from kauri.common.scopes import EVERYTHING, SCOPED, UNSCOPED, Scope, hidden
 from kauri.core.models import AuditEntry, Currency, Provider
+from kauri.deposit_order.holds import hold_credit
 from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
+from kauri.deposit_order.unmatched import Kind, act_propose
 from kauri.internal_movement_order.models import MovementDetail
+from kauri.internal_movement_order.services import movement_approve, movement_take
+from kauri.notification.models import Delivery
+from kauri.notification.services import delivery_redeliver
 from kauri.order_core.models import Order
+from kauri.order_core.services import note_add
 from kauri.payment_card.models import PaymentCard
+from kauri.payment_card.services import card_stop
 from kauri.payment_provider.models import Payin, Payout
 from kauri.report.models import ReportRun
+from kauri.report.services import report_make, report_open, report_request
 from kauri.wallet.models import DepositAddress
+from kauri.withdrawal_order.closing import closing_approve, closing_propose
 from kauri.withdrawal_order.models import Closing, WithdrawalDetail
+from kauri.withdrawal_order.services import (
+    withdrawal_approve,
+    withdrawal_reject,
+    withdrawal_take,
+    withdrawal_untake,
+)
 from tests.backoffice import scene
 from tests.backoffice.test_lists import MODELS, _fill, _name, _queries
 
 AtDesk = Callable[..., Client]
 ROW = '<tr class="data-row'
 
-#: What somebody sees who is limited to a group without customers, to the euro, to the sandbox: the thing itself.
+#: What somebody sees who is limited to a group without customers, to the euro, to the Bitcoin node: the thing itself.
 ALONE = {
     "groups": {"account.customergroup": 1},
     "currencies": {"core.currency": 1},
     "providers": {"core.provider": 1},
 }
+#: The scene's only adjustment moves the house's own money.
+HOUSES_OWN = {"balance.adjustment"}
 #: Rows that are about nobody in particular are seen by all.
 GENERAL = {"order_core.policy", "withdrawal_order.reviewrule", "core.pair", "core.network"}
 
@@ -64,7 +86,7 @@ def nothing(kind: str) -> list[Any]:
         return [CustomerGroup.objects.create(code="nobody", title="Nobody")]
     if kind == "currencies":
         return [Currency.objects.get(code="EUR")]
-    return [Provider.objects.get(code="sandbox")]
+    return [Provider.objects.get(code="btc-node")]
 
 
 def listed(model: type[Model]) -> str:
@@ -138,9 +160,8 @@ def test_everything_inside_is_listed_as_before(at_desk: AtDesk) -> None:
     client, free = at_desk(person=limited("Auditor", groups=[group])), at_desk("Auditor")
     for model in MODELS:
         hangs = SCOPED.get(label(model))
-        if hangs is None or hangs.groups in (None, hidden) or hangs.own is not None:
+        if hangs is None or hangs.groups in (None, hidden) or label(model) in HOUSES_OWN:
             continue
-        assert narrow(model._default_manager.all(), Scope(groups=frozenset({group.pk}))).exists(), model
         seen = client.get(listed(model)).content.decode().count(ROW)
         assert 0 < seen <= free.get(listed(model)).content.decode().count(ROW), model
     order = Order.objects.filter(type="WITHDRAWAL").latest("pk")
@@ -230,19 +251,16 @@ def test_a_customers_page_shows_the_currencies_that_are_seen(house: None, at_des
     client = at_desk(person=limited("Support", currencies=[Currency.objects.get(code="UAH")]))
     page = client.get(page_url(user)).content.decode()
     assert "777" in page
-    assert "20,000" not in page
-    assert "20 000" not in page.replace("\u202f", " ").replace("\u00a0", " ")
+    assert re.search(r"20[,\s]?000", page) is None
 
 
 @pytest.mark.usefixtures("filled")
 def test_documents_and_reports_outside_are_not_handed_out(at_desk: AtDesk) -> None:
-    from kauri.report.services import report_make, report_open, report_request
 
     person = limited("Finance", currencies=[Currency.objects.get(code="UAH")])
     free = scene.operator("Finance")
 
     def ask(who: scene.Person, definition: str = "balances_and_obligations", **given: Any) -> ReportRun:
-        from kauri.common import clock
 
         return report_request(
             definition=definition,
@@ -269,11 +287,8 @@ def test_documents_and_reports_outside_are_not_handed_out(at_desk: AtDesk) -> No
     assert answer.status_code == 302
     grouped = limited("Finance", groups=nothing("groups"))
     assert code_of(lambda: ask(grouped)) == "not_found"
-    from datetime import timedelta
 
-    from kauri.balance.models import Entry
-
-    since = (Entry.objects.earliest("id").created_at + timedelta(seconds=0)).isoformat()
+    since = Entry.objects.earliest("id").created_at.isoformat()
     named = {"customer": "filled1@example.com", "from": since}
     assert code_of(lambda: ask(grouped, "customer_statement", parameters=named)) == "not_found"
     assert ask(free, "customer_statement", parameters=named).scope == ""
@@ -291,24 +306,6 @@ def test_a_case_and_its_papers_outside_are_not_there(at_desk: AtDesk) -> None:
 
 @pytest.mark.usefixtures("filled")
 def test_services_refuse_what_is_outside() -> None:
-    from kauri.account.cases import case_approve
-    from kauri.balance.services import period_close
-    from kauri.common import clock
-    from kauri.common.documents import Document
-    from kauri.deposit_order.holds import hold_credit
-    from kauri.deposit_order.unmatched import Kind, act_propose
-    from kauri.internal_movement_order.services import movement_approve, movement_take
-    from kauri.notification.models import Delivery
-    from kauri.notification.services import delivery_redeliver
-    from kauri.order_core.services import note_add
-    from kauri.payment_card.services import card_stop
-    from kauri.withdrawal_order.closing import closing_approve, closing_propose
-    from kauri.withdrawal_order.services import (
-        withdrawal_approve,
-        withdrawal_reject,
-        withdrawal_take,
-        withdrawal_untake,
-    )
 
     operator = scene.operator("Senior", "everything@example.com").user
     operator.groups.set(Group.objects.all())
