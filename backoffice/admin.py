@@ -35,6 +35,7 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.scopes import seen
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
@@ -86,6 +87,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
         (_("Roles"), {"fields": ("groups",)}),
+        (_("Seen by the operator"), {"fields": ("limits_shown",)}),
         (_("Sign-ins"), {"fields": ("sign_in_list",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("acts",), "classes": ("tab",)}),
     )
@@ -164,11 +166,15 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
 
     @display(description=_("verification cases"))
     def cases_shown(self, obj: User) -> SafeString:
-        return cases_table(obj.cases.select_related("provider").order_by("-id")[:_ROWS])
+        return cases_table(seen(obj.cases.select_related("provider"), obj).order_by("-id")[:_ROWS])
 
     @display(description=_("balances"))
     def balances(self, obj: Any) -> SafeString:
-        rows = [found for found in customer_balances(obj.pk, obj.as_of) if found.total]
+        rows = [
+            found
+            for found in customer_balances(obj.pk, obj.as_of)
+            if found.total and obj.viewer_scope.has_currency(found.currency.pk)
+        ]
         shown = table(
             (_("Currency"), _("Available"), _("Held"), _("Total")),
             (
@@ -190,9 +196,9 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
 
     @display(description=_("orders"))
     def orders_shown(self, obj: User) -> SafeString:
-        orders = obj.orders.select_related("currency_in", "currency_out").order_by("-created_at", "-id")[
-            :_ROWS
-        ]
+        orders = seen(obj.orders.select_related("currency_in", "currency_out"), obj).order_by(
+            "-created_at", "-id"
+        )[:_ROWS]
         return orders_table(orders, _("The customer has no orders.")) + link(
             list_url(Order, q=obj.email), _("All orders of this customer")
         )
@@ -204,7 +210,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
 
     @display(description=_("deposit addresses"))
     def addresses(self, obj: User) -> SafeString:
-        rows = obj.deposit_addresses.select_related("network", "currency").order_by("-id")[:_ROWS]
+        rows = seen(obj.deposit_addresses.select_related("network", "currency"), obj).order_by("-id")[:_ROWS]
         return table(
             (_("Address"), _("Network"), _("Currency"), _("Client's id"), _("Given out")),
             (
@@ -222,7 +228,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
 
     @display(description=_("deliveries"))
     def messages_sent(self, obj: User) -> SafeString:
-        return deliveries_table(obj.deliveries.order_by("-id")[:_ROWS]) + link(
+        return deliveries_table(seen(obj.deliveries.all(), obj).order_by("-id")[:_ROWS]) + link(
             list_url(Delivery, q=obj.email), _("All messages of this customer")
         )
 

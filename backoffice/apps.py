@@ -12,12 +12,11 @@ class BackOfficeConfig(AppConfig):
     name = "backoffice"
 
     def ready(self) -> None:
-        from backoffice.governed import GOVERNED, blast_radius  # noqa: PLC0415 - models are there only now
-        from kauri.account.selectors import require_permission  # noqa: PLC0415
+        from backoffice.governed import GOVERNED, allow, blast_radius  # noqa: PLC0415 - models are there only now
         from kauri.core.proposals import govern  # noqa: PLC0415
         from kauri.core.switches import measure_blast  # noqa: PLC0415
 
-        govern(GOVERNED, require_permission)
+        govern(GOVERNED, allow)
         measure_blast(blast_radius)
 
 

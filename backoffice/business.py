@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from kauri.account.models import User
 from kauri.common import clock
 from kauri.common.admin import list_url
+from kauri.common.scopes import Scope, narrow
 from kauri.order_core.models import Order
 from kauri.order_core.states import OrderType
 
@@ -26,7 +27,7 @@ def business(request: HttpRequest) -> dict[str, Any]:
     first = today - timedelta(days=DAYS - 1)
     shown: dict[str, Any] = {"chart": "", "sums": [], "days": DAYS}
     if request.user.has_perm("order_core.view_order"):
-        counts = _orders_by_day(first)
+        counts = _orders_by_day(first, request.user.scope)
         days = [first + timedelta(days=number) for number in range(DAYS)]
         shown["chart"] = _chart(days, counts)
         for kind, title in ((OrderType.DEPOSIT, _("Deposits")), (OrderType.WITHDRAWAL, _("Withdrawals"))):
@@ -35,14 +36,16 @@ def business(request: HttpRequest) -> dict[str, Any]:
             shown["sums"].append((title, count, url))
     if request.user.has_perm("account.view_user"):
         since = datetime.combine(first, time.min, tzinfo=UTC)
-        count = User.objects.filter(is_staff=False, created_at__gte=since).count()
+        people = User.objects.filter(is_staff=False, created_at__gte=since)
+        count = narrow(people, request.user.scope).count()
         shown["sums"].append((_("Registrations"), count, list_url(User, **_since("created_at", first))))
     return shown
 
 
-def _orders_by_day(first: date) -> dict[tuple[date, str], int]:
+def _orders_by_day(first: date, scope: Scope) -> dict[tuple[date, str], int]:
     rows = (
-        Order.objects.filter(
+        narrow(Order.objects.all(), scope)
+        .filter(
             type__in=[OrderType.DEPOSIT, OrderType.WITHDRAWAL],
             created_at__gte=datetime.combine(first, time.min, tzinfo=UTC),
         )

@@ -24,6 +24,7 @@ from kauri.balance.selectors import coverage
 from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.admin import age, list_url, money, page_url
+from kauri.common.scopes import Scope, narrow
 from kauri.core.models import Currency, Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
 from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
 from kauri.exchange_rate.models import UsdRate
@@ -74,13 +75,15 @@ def desk(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def figures(request: HttpRequest) -> dict[str, Any]:
     """What refreshes itself: the work and the house, as far as the operator may see them."""
-    can = request.user.has_perm
+    can, scope = request.user.has_perm, request.user.scope
+    # Totals of the house hold every group's and every provider's money.
+    whole = scope.groups is None and scope.providers is None
     return {
         "cards": _work(request),
-        "coverage": _coverage(request) if can("balance.view_ledgeraccount") else None,
-        "providers": _providers() if can("core.view_provider") else [],
-        "checks": _checks() if can("balance.view_selfcheck") else [],
-        "workers": [*_heartbeats(), *_schedules(), *_queues()] if can("core.view_heartbeat") else [],
+        "coverage": _coverage(request) if whole and can("balance.view_ledgeraccount") else None,
+        "providers": _providers(scope) if can("core.view_provider") else [],
+        "checks": _checks() if can("balance.view_selfcheck") and not scope.is_limited else [],
+        "workers": _workers(scope) if can("core.view_heartbeat") else [],
         "read_at": f"{clock.now():%H:%M:%S}",
     }
 
@@ -196,7 +199,7 @@ def _outside_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
 
 
 def _approvals(request: HttpRequest) -> Card:
-    state = queue_state()
+    state = queue_state(request.user.scope)
     decides = request.user.has_perm("withdrawal_order.approve_withdrawaldetail")
     overdue = ngettext(
         "%(count)s waits longer than 30 minutes", "%(count)s wait longer than 30 minutes", state.overdue
@@ -215,7 +218,7 @@ def _approvals(request: HttpRequest) -> Card:
 
 
 def _verification(request: HttpRequest) -> Card:
-    state = verification.queue_state()
+    state = verification.queue_state(request.user.scope)
     overdue = ngettext("%(count)s waits longer than a day", "%(count)s wait longer than a day", state.overdue)
     return Card(
         title=_("Verification queue"),
@@ -234,7 +237,7 @@ def _verification(request: HttpRequest) -> Card:
 
 def _coverage(request: HttpRequest) -> dict[str, Any]:
     """Each currency that is owed or held, with its worth in US dollars, and the sum of what has a rate."""
-    found = in_dollars(coverage())
+    found = in_dollars([row for row in coverage() if request.user.scope.has_currency(row.currency.pk)])
     return {
         "rows": [_covered(row) for row in found.rows],
         "obligations": money(found.obligations, _DOLLAR),
@@ -274,7 +277,7 @@ def _rates(found: Dollars) -> str:
     return str(_("rates: %(sources)s")) % {"sources": said} if said else ""
 
 
-def _providers() -> list[Line]:
+def _providers(scope: Scope) -> list[Line]:
     tones = {Provider.HealthState.OK: "good", Provider.HealthState.BAD: "bad"}
     return [
         Line(
@@ -285,7 +288,7 @@ def _providers() -> list[Line]:
             if row.health != Provider.HealthState.OK
             else _ok(row),
         )
-        for row in Provider.objects.filter(is_enabled=True)
+        for row in narrow(Provider.objects.filter(is_enabled=True), scope)
     ]
 
 
@@ -306,6 +309,10 @@ def _checks() -> list[Line]:
     return [
         Line(title, page_url(last), "bad", said % {"count": len(last.findings), "age": age(last.finished_at)})
     ]
+
+
+def _workers(scope: Scope) -> list[Line]:
+    return [*_heartbeats(), *_schedules(), *([] if scope.is_limited else _queues())]
 
 
 def _heartbeats() -> list[Line]:

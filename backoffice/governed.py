@@ -11,11 +11,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
+from kauri.account.selectors import require_permission, require_whole
 from kauri.common import clock
+from kauri.common.actor import Actor
 from kauri.common.admin import badge, money, order_link, refusal, table, when
 from kauri.common.errors import KauriError, text_for
 from kauri.core.models import Currency, Proposal, Switch
 from kauri.core.proposals import Governed
+from kauri.core.switches import STOP
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
 from kauri.order_core.models import POLICY_FIELDS, OperatorLimit, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
@@ -116,6 +119,13 @@ def blast_radius(code: str) -> list[tuple[Any, Any]]:
         amount = money(row["total"], currencies[row["currency_out"]])
         rows.append((_("moved in the last 24 hours"), amount))
     return rows
+
+
+def allow(actor: Actor, permission: str) -> None:
+    """Settings reach beyond any limit: who is limited may stop an operation, and change nothing else."""
+    require_permission(actor, permission)
+    if permission != STOP:
+        require_whole(actor)
 
 
 GOVERNED: Final = (

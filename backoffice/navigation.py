@@ -19,6 +19,7 @@ from kauri.account.models import User
 from kauri.balance.models import Adjustment
 from kauri.callbacks.models import InboundCallback
 from kauri.common.admin import page_url, searched, short
+from kauri.common.scopes import narrow
 from kauri.core.models import Proposal
 from kauri.deposit_order import holds
 from kauri.notification.models import Delivery
@@ -34,13 +35,16 @@ _FOUND_AT_MOST = 5
 
 
 def environment(request: HttpRequest) -> list[str] | None:
-    """The badge that says that this is not the real thing."""
-    del request
-    return {
+    """The badge that says that this is not the real thing, or that the reader does not see all of it."""
+    badge = {
         "demo": [str(_("Demo")), "warning"],
         "dev": [str(_("Development")), "info"],
         "test": [str(_("Test")), "info"],
     }.get(settings.KAURI.env)
+    if not request.user.is_authenticated or not request.user.scope.is_limited:
+        return badge
+    said = str(_("Limited view"))
+    return [f"{badge[0]} · {said}" if badge else said, "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,11 @@ def waiting(request: HttpRequest) -> dict[str, int]:
     counts = dict.fromkeys((work.name for work in allowed), 0)
     if allowed:
         parts = [
-            work.rows().order_by().annotate(work=Value(work.name)).values("work").annotate(rows=Count("pk"))
+            narrow(work.rows(), request.user.scope)
+            .order_by()
+            .annotate(work=Value(work.name))
+            .values("work")
+            .annotate(rows=Count("pk"))
             for work in allowed
         ]
         counts |= {row["work"]: row["rows"] for row in parts[0].union(*parts[1:], all=True)}
@@ -338,7 +346,7 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
 
 
 def _visible(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
-    rows = model._default_manager.order_by("-pk")
+    rows = narrow(model._default_manager.order_by("-pk"), request.user.scope)
     if model is User and not request.user.has_perm("auth.view_group"):
         return rows.filter(is_staff=False)
     return rows

@@ -17,6 +17,7 @@ from psycopg import sql
 READ: Final = frozenset(
     {
         "django_migrations",
+        "guardian_groupobjectpermission",
         "ledger_account",
         "ledger_account_now",
         "ledger_balance_day",

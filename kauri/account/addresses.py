@@ -11,7 +11,7 @@ from django.db import transaction
 from kauri.account.codes import code_make, code_use
 from kauri.account.models import User, WhiteIp
 from kauri.account.second_factor import totp_require
-from kauri.account.selectors import has_second_factor, require_permission
+from kauri.account.selectors import has_second_factor, require_permission, require_scope
 from kauri.account.services import letter, notice
 from kauri.common import clock, throttle
 from kauri.common.actor import Actor
@@ -91,6 +91,7 @@ def white_ips_lift(*, user_id: int, reason: str, actor: Actor) -> int:
     user = lock(User.objects.filter(pk=user_id, is_staff=False)).first()
     if user is None:
         raise KauriError("not_found")
+    require_scope(actor, user)
     rows = WhiteIp.objects.filter(user=user)
     addresses = sorted(row.ip for row in rows)
     rows.delete()

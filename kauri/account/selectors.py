@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, Model, OuterRef, Q, Subquery
 
 from kauri.account.models import ApiKey, Session, TOTPDevice, User, WhiteIp
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.ids import is_account_number
+from kauri.common.scopes import EVERYTHING, Scope, narrow
 
 #: Digits of a bigint that can't overflow one.
 _LONGEST_ID: Final = 19
@@ -45,6 +46,31 @@ def require_permission(actor: Actor, permission: str) -> User:
     if operator is None or not (operator.is_staff and operator.is_active and operator.has_perm(permission)):
         raise KauriError("forbidden", f"{actor.label} lacks {permission}")
     return operator
+
+
+def require_scope(actor: Actor, *rows: Model | None) -> None:
+    """``not_found`` unless an operator who acts sees each of ``rows``: what is outside is not there for them.
+
+    The same table decides as in lists and on pages; a row that is None is left out.
+    """
+    scope = scope_of(actor)
+    if not scope.is_limited:
+        return
+    for row in rows:
+        if row is not None and not narrow(type(row)._default_manager.filter(pk=row.pk), scope).exists():
+            raise KauriError("not_found")
+
+
+def require_whole(actor: Actor) -> None:
+    """``forbidden`` for an operator who is limited in anything: the act is about the whole house."""
+    if scope_of(actor).is_limited:
+        raise KauriError("forbidden", f"{actor.label} sees a part of the house only")
+
+
+def scope_of(actor: Actor) -> Scope:
+    """What an operator who acts is limited to; everybody else is judged by other laws."""
+    operator = User.objects.filter(pk=int(actor.id)).first() if actor.is_operator else None
+    return EVERYTHING if operator is None else operator.scope
 
 
 def account_ip_allowed(user: User, ip: str) -> bool:

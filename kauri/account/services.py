@@ -26,7 +26,7 @@ from kauri.account.models import (
     User,
     VerificationDecision,
 )
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock, crypto
 from kauri.common.actor import SYSTEM, Actor, request_id
 from kauri.common.errors import KauriError
@@ -135,6 +135,7 @@ def customer_verify(*, user_id: int, level: int, reason: str, actor: Actor) -> V
     if not 0 <= level <= MAX_LEVEL:
         raise KauriError("validation_error", fields={"level": f"0 to {MAX_LEVEL}"})
     user = _customer(user_id)
+    require_scope(actor, user)
     if actor.id == str(user.pk):
         raise KauriError("forbidden", "nobody verifies themselves")
     return level_set(user=user, level=level, reason=reason.strip(), actor=actor)
@@ -338,6 +339,7 @@ def _switch_account(user_id: int, reason: str, actor: Actor, *, active: bool) ->
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
     user = _customer(user_id)
+    require_scope(actor, user)
     if user.is_active == active:
         raise KauriError("wrong_state", "it is already so")
     audit(

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from kauri.account import tokens
 from kauri.account.models import RefreshToken, Session, SignIn, TOTPDevice, User
-from kauri.account.selectors import account_ip_allowed, require_permission
+from kauri.account.selectors import account_ip_allowed, require_permission, require_scope
 from kauri.account.services import notice, sessions_end
 from kauri.common import clock
 from kauri.common.actor import Actor
@@ -203,6 +203,7 @@ def account_sign_out(*, user_id: int, reason: str, actor: Actor) -> int:
     user = lock(User.objects.filter(pk=user_id, is_staff=False)).first()
     if user is None:
         raise KauriError("not_found")
+    require_scope(actor, user)
     ended = sessions_end(user, Session.End.OPERATOR)
     audit(
         actor,

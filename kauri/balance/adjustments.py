@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.balance import ledger
 from kauri.balance.chart import CHART, AccountKind, Owner, TransferKind
 from kauri.balance.ledger import LedgerFault, Leg
@@ -92,6 +92,7 @@ def reversal_propose(*, transfer_id: int, reason: str, document: Document, actor
     transfer = Transfer.objects.filter(pk=transfer_id).first()
     if transfer is None:
         raise KauriError("not_found", f"no transfer {transfer_id}")
+    require_scope(actor, transfer)
     if transfer.reverses_id is not None:
         raise KauriError("wrong_state", "a reversal is not reversed")
     if Entry.objects.filter(transfer=transfer, account__kind=AccountKind.CUSTOMER_HELD).exists():
@@ -169,6 +170,7 @@ def adjustment_withdraw(*, adjustment_id: uuid.UUID, actor: Actor) -> Adjustment
 def document_of(adjustment: Adjustment, *, actor: Actor) -> tuple[bytes, str]:
     """The document and its content type, for a page; every look is audited. ``not_found``, ``forbidden``."""
     require_permission(actor, "balance.view_adjustment")
+    require_scope(actor, adjustment)
     found = documents.read(FOLDER, adjustment.document_sha256)
     audit(
         actor,
@@ -225,6 +227,7 @@ def _propose(adjustment: Adjustment, reason: str, document: Document, actor: Act
     adjustment.proposed_by = actor.label
     adjustment.proposed_at = clock.now()
     adjustment.save(force_insert=True)
+    require_scope(actor, adjustment)
     _record(adjustment, "adjustment_propose", actor, adjustment.reason)
     emit(
         "adjustment.waiting",
@@ -258,6 +261,7 @@ def _closed(corrects: str) -> str:
 def _decidable(adjustment_id: uuid.UUID, actor: Actor) -> Adjustment:
     require_permission(actor, DECIDE)
     adjustment = _locked(adjustment_id)
+    require_scope(actor, adjustment)
     if str(adjustment.proposed_by_id) == actor.id:
         raise KauriError("forbidden", "nobody decides on their own adjustment")
     if actor.id in {str(adjustment.from_customer_id), str(adjustment.to_customer_id)}:

@@ -11,7 +11,7 @@ from typing import Final
 
 from django.db import DatabaseError, connection, transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_whole
 from kauri.balance import invariants, ledger, packs
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Draft, Leg, Posted
@@ -165,6 +165,7 @@ def period_close(*, month: date, actor: Actor) -> TrialBalancePack:
     ``period_closed`` (already), ``wrong_state`` (not over, not the next, or no key to sign with).
     """
     require_permission(actor, "balance.close_period")
+    require_whole(actor)
     starts = datetime(month.year, month.month, 1, tzinfo=UTC)
     ends = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
     if Period.objects.filter(ends_at__gte=ends).exists():

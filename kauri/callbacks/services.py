@@ -10,7 +10,7 @@ from typing import Final
 
 from django.db import transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.callbacks import dispatch
 from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
@@ -119,6 +119,7 @@ def callback_replay(*, callback_id: int, actor: Actor) -> InboundCallback:
     row = lock(InboundCallback.objects.filter(pk=callback_id)).first()
     if row is None:
         raise KauriError("not_found")
+    require_scope(actor, row)
     audit(
         actor,
         "callback_replay",

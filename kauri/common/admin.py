@@ -23,7 +23,6 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.overrides import FORMFIELD_OVERRIDES
@@ -35,6 +34,7 @@ from kauri.common import clock
 from kauri.common.errors import KauriError, text_for
 from kauri.common.models import MoneyField
 from kauri.common.money import grouped, plain
+from kauri.common.scoped_admin import ScopedAdmin, for_viewer
 
 EMPTY = SafeString('<span class="k-none">–</span>')
 Column = Callable[[Any, Any], Any]
@@ -308,7 +308,7 @@ class PublicIdChangeList(ChangeList):
         return page_url(result)
 
 
-class HouseAdmin(ModelAdmin):
+class HouseAdmin(ScopedAdmin):
     """A list that stays fast on ten million rows: no count, no search by pattern, no stray query."""
 
     show_full_result_count = False
@@ -356,7 +356,9 @@ class HouseAdmin(ModelAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """A page is found by public id; by primary key where there is no other."""
         if from_field is None and (value := searched(str(object_id), "uuid")) is not None:
-            return self.get_queryset(request).filter(**{self.public_lookup: value}).first()
+            return for_viewer(
+                request, self.get_queryset(request).filter(**{self.public_lookup: value}).first()
+            )
         return super().get_object(request, object_id, from_field)
 
     public_lookup = "public_id"

@@ -8,7 +8,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import QuerySet
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
@@ -74,6 +74,7 @@ def _decidable(order_id: uuid.UUID, reason: str, actor: Actor) -> tuple[Order, P
     order = lock(orders().filter(public_id=order_id, deposit__isnull=False)).first()
     if order is None:
         raise KauriError("not_found")
+    require_scope(actor, order)
     payin = lock(Payin.objects.select_related("currency", "provider").filter(pk=order.deposit.payin_id)).get()
     if order.status != OrderStatus.BLOCKED or payin.state != Payin.State.HELD:
         raise KauriError("wrong_state", "this deposit waits for no decision")

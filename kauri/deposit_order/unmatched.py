@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from kauri.account.models import User
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -55,10 +55,12 @@ def act_propose(
     """
     require_permission(actor, PROPOSE)
     payin = _locked_payin(payin_id)
+    require_scope(actor, payin)
     _must_be_open(payin, kind)
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
     customer = _customer(customer_email) if kind is Kind.CREDIT else None
+    require_scope(actor, customer)
     evidence = _evidence(payin, evidence) if kind is Kind.SEND_BACK else ""
     waits = UnmatchedAct.objects.filter(payin=payin, state=UnmatchedAct.State.PENDING)
     if waits.exists():
@@ -210,6 +212,7 @@ def _evidence(payin: Payin, evidence: str) -> str:
 def _decidable(act_id: uuid.UUID, actor: Actor) -> tuple[UnmatchedAct, Payin]:
     require_permission(actor, DECIDE)
     act, payin = _locked(act_id)
+    require_scope(actor, payin, act.customer)
     if str(act.proposed_by_id) == actor.id:
         raise KauriError("forbidden", "nobody decides on their own proposal")
     if act.state != UnmatchedAct.State.PENDING:

@@ -10,7 +10,6 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -28,6 +27,7 @@ from kauri.common.admin import (
     list_url,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.models import Currency
 from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD

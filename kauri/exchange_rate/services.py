@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db import transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock
 from kauri.common.actor import Actor, ActorKind, request_id
 from kauri.common.errors import KauriError
@@ -33,6 +33,7 @@ def usd_rate_set(
     if actor.kind is not ActorKind.SYSTEM:
         require_permission(actor, "exchange_rate.set_usdrate")
     currency = Currency.objects.get(pk=currency_id)
+    require_scope(actor, currency)
     fields = {}
     if currency.code == USD:
         fields["currency"] = "the dollar is always 1"

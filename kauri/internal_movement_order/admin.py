@@ -12,7 +12,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -37,6 +36,8 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import narrow, seen
 from kauri.core.admin import PeriodFilter
 from kauri.core.admin.proposals import ApproveForm
 from kauri.internal_movement_order import services
@@ -220,7 +221,7 @@ class MovementAdmin(ReadOnlyAdmin):
 
     @display(description=_("deliveries"))
     def deliveries(self, obj: MovementDetail) -> SafeString:
-        rows = Delivery.objects.filter(subject_type="order", subject_id=obj.order.public_id)
+        rows = seen(Delivery.objects.filter(subject_type="order", subject_id=obj.order.public_id), obj)
         return deliveries_table(rows.order_by("-id")[:_ROWS])
 
     @display(description=_("order moves"))
@@ -265,7 +266,10 @@ class MovementAdmin(ReadOnlyAdmin):
         public_id = searched(str(object_id), "uuid")
         if not isinstance(public_id, uuid.UUID) or not request.user.has_perm(permission):
             return False
-        waiting = Approval.objects.filter(order__public_id=public_id, state=Approval.State.PENDING)
+        waiting = narrow(
+            Approval.objects.filter(order__public_id=public_id, state=Approval.State.PENDING),
+            request.user.scope,
+        )
         if is_taken is not None:
             waiting = waiting.filter(taken_by__isnull=not is_taken)
         return waiting.exists()

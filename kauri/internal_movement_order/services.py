@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from kauri.account.models import User
 from kauri.account.second_factor import code_again
-from kauri.account.selectors import recipient, require_permission
+from kauri.account.selectors import recipient, require_permission, require_scope
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
@@ -167,6 +167,7 @@ def movement_take(*, order_id: uuid.UUID, actor: Actor) -> Order:
     """Tell the other operators that this one is being looked at."""
     require_permission(actor, APPROVE)
     order = _locked(order_id)
+    require_scope(actor, order)
     approvals.take(order, actor=actor)
     audit(actor, "movement_take", object_type="order", object_id=order.public_id)
     return order
@@ -177,6 +178,7 @@ def movement_untake(*, order_id: uuid.UUID, actor: Actor) -> Order:
     """Give it back to the queue."""
     require_permission(actor, APPROVE)
     order = _locked(order_id)
+    require_scope(actor, order)
     approvals.untake(order, actor=actor)
     audit(actor, "movement_untake", object_type="order", object_id=order.public_id)
     return order
@@ -235,6 +237,7 @@ def _decide(
     with guard, transaction.atomic():
         require_permission(actor, APPROVE if decision is ApprovalVote.Decision.APPROVE else REJECT)
         order = _locked(order_id)
+        require_scope(actor, order.movement)
         if actor.id == str(order.movement.recipient_id):
             raise KauriError("forbidden", "nobody decides on money that comes to them")
         approval = approvals.vote(order, actor=actor, decision=decision, reason=reason, code=code)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock, crypto
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -103,6 +103,7 @@ def delivery_redeliver(*, delivery_id: int, actor: Actor) -> Delivery:
     row = lock(Delivery.objects.filter(pk=delivery_id)).first()
     if row is None:
         raise KauriError("not_found")
+    require_scope(actor, row)
     audit(
         actor,
         "delivery_redeliver",

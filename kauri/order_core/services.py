@@ -6,7 +6,7 @@ import uuid
 
 from django.db import transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.balance.models import SelfCheck
 from kauri.balance.services import self_check_run
 from kauri.common import clock
@@ -31,6 +31,7 @@ def note_add(*, order_id: uuid.UUID, text: str, actor: Actor) -> OrderNote:
     order = Order.objects.filter(public_id=order_id).first()
     if order is None:
         raise KauriError("not_found")
+    require_scope(actor, order)
     note = OrderNote(order=order, text=text.strip(), at=clock.now())
     note.stamp(actor, request_id.get())
     note.save(force_insert=True)

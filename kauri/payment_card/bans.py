@@ -7,11 +7,12 @@ from typing import Final
 from django.db import transaction
 from django.db.models import QuerySet
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope, scope_of
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import advisory, lock
+from kauri.common.scopes import narrow
 from kauri.core.audit import audit
 from kauri.payment_card import numbers, selectors
 from kauri.payment_card.fingerprints import fingerprints, issuer_fingerprint
@@ -53,6 +54,7 @@ def card_ban_known(*, card_id: int, reason: str, actor: Actor) -> CardBan:
     card = PaymentCard.objects.filter(pk=card_id).first()
     if card is None:
         raise KauriError("not_found")
+    require_scope(actor, card)
     return _banned(CardBan(kind=Kind.NUMBER, mask=card.mask), card.fingerprint, reason, actor)
 
 
@@ -63,6 +65,7 @@ def card_unban(*, ban_id: int, reason: str, actor: Actor) -> CardBan:
     ban = lock(CardBan.objects.filter(pk=ban_id)).first()
     if ban is None:
         raise KauriError("not_found")
+    require_scope(actor, ban)
     if ban.lifted_at is not None:
         raise KauriError("wrong_state", "it is lifted already")
     if str(ban.banned_by_id) == actor.id:
@@ -81,7 +84,7 @@ def cards_find(*, number: str, actor: Actor) -> QuerySet[PaymentCard]:
     Raises ``forbidden``, ``validation_error``.
     """
     require_permission(actor, FIND)
-    cards = selectors.cards_with(number)
+    cards = narrow(selectors.cards_with(number), scope_of(actor))
     audit(
         actor,
         "cards_find",
@@ -104,6 +107,7 @@ def _banned(ban: CardBan, fingerprint: str, reason: str, actor: Actor) -> CardBa
     ban.fingerprint, ban.reason = fingerprint, reason.strip()
     ban.banned_by_id, ban.banned_by = int(actor.id), actor.label
     ban.save(force_insert=True)
+    require_scope(actor, ban)
     _record(ban, "card_ban", actor, reason)
     return ban
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from kauri.account.models import User
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.account.services import notice
 from kauri.common import clock
 from kauri.common.actor import Actor
@@ -162,6 +162,7 @@ def _for_operator(card_id: int, reason: str, actor: Actor) -> PaymentCard:
     card = lock(PaymentCard.objects.filter(pk=card_id)).first()
     if card is None:
         raise KauriError("not_found")
+    require_scope(actor, card)
     if card.removed_at is not None:
         raise KauriError("wrong_state", "the customer has removed it")
     return card

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -176,6 +176,7 @@ def payout_cancel(*, payout_id: int, actor: Actor, reason: str) -> Payout:
     row = lock(Payout.objects.select_related("provider", "currency").filter(pk=payout_id)).first()
     if row is None:
         raise KauriError("not_found")
+    require_scope(actor, row)
     if not can_cancel(row):
         raise KauriError("wrong_state", "this payout can't be cancelled")
     row.cancel_asked_at = row.next_attempt_at = clock.now()
@@ -203,6 +204,7 @@ def payout_ask(*, payout_id: uuid.UUID, actor: Actor) -> Payout:
     row = lock(Payout.objects.select_related("currency").filter(public_id=payout_id)).first()
     if row is None:
         raise KauriError("not_found")
+    require_scope(actor, row)
     if row.state not in Payout.OPEN_STATES:
         raise KauriError("wrong_state", "this payout has ended")
     row.next_attempt_at = clock.now()

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from django.utils.functional import Promise
 
+from kauri.account.models import User
 from kauri.common.errors import KauriError
+from kauri.common.scopes import EVERYTHING, Scope, narrow
 from kauri.report.selectors import customer_named
 
 Cell = str | int | Decimal | datetime | None
@@ -79,7 +81,20 @@ class Definition:
     title: str | Promise
     make: Callable[..., Content]
     parameters: tuple[Parameter, ...] = ()
+    #: The kinds of limits that it can be narrowed to; who is limited in another kind can't have it.
+    narrows: frozenset[str] = frozenset({"currencies"})
 
-    def content(self, as_of: datetime, kept: Mapping[str, str]) -> Content:
-        """The report of a run with these parameters."""
-        return self.make(as_of, *(parameter.read(kept[parameter.name]) for parameter in self.parameters))
+    def content(self, as_of: datetime, kept: Mapping[str, str], scope: Scope = EVERYTHING) -> Content:
+        """The report of a run with these parameters, of what ``scope`` holds."""
+        given = self.read(kept, scope)
+        return self.make(as_of, *given, scope=scope)
+
+    def read(self, kept: Mapping[str, str], scope: Scope) -> list[Any]:
+        """The parameters as read. ``not_found`` for what is outside of ``scope``, or can't be narrowed to it."""
+        if set(scope.kinds) - self.narrows:
+            raise KauriError("not_found", "this report is of the whole house")
+        given = [parameter.read(kept[parameter.name]) for parameter in self.parameters]
+        for value in given:
+            if isinstance(value, User) and not narrow(User.objects.filter(pk=value.pk), scope).exists():
+                raise KauriError("not_found")
+        return given

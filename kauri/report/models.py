@@ -41,6 +41,9 @@ class ReportRun(models.Model):
     requested_by = models.ForeignKey(
         User, models.PROTECT, null=True, related_name="+", verbose_name=_("asked for by")
     )
+    scope = models.TextField(
+        _("made of"), blank=True, default="", editable=False, help_text=_("what its asker was limited to")
+    )
     created_at = models.DateTimeField(_("asked"), default=clock.now)
     finished_at = models.DateTimeField(_("made"), null=True)
 

@@ -15,12 +15,13 @@ from django.db import connection, transaction
 from django.utils import translation
 
 from kauri.account.models import User
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope, scope_of
 from kauri.balance.selectors import known, settled
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import claim, lock
+from kauri.common.scopes import Scope
 from kauri.common.tasks import enqueue
 from kauri.core.audit import audit
 from kauri.report import renderers
@@ -50,6 +51,7 @@ def report_request(
     ``parameters``: those that the definition names, all of them and no other.
     """
     require_permission(actor, "report.request_report")
+    scope = scope_of(actor)
     if definition not in DEFINITIONS:
         raise KauriError("validation_error", fields={"definition": "unknown report"})
     if file_format not in ReportRun.Format.values:
@@ -59,6 +61,7 @@ def report_request(
         raise KauriError("validation_error", fields={"as_of": "a past moment with its time zone"})
     as_of = known(min(as_of, now))
     kept = _parameters(DEFINITIONS[definition], parameters or {}, as_of)
+    DEFINITIONS[definition].read(kept, scope)
     run = ReportRun.objects.create(
         definition=definition,
         parameters=kept,
@@ -66,6 +69,7 @@ def report_request(
         as_of=as_of,
         language=language,
         requested_by=user,
+        scope=scope.key,
     )
     audit(
         actor,
@@ -119,7 +123,7 @@ def report_make(run_id: int) -> None:
                 if not connection.savepoint_ids:
                     with connection.cursor() as cursor:
                         cursor.execute("set transaction isolation level repeatable read, read only")
-                content = definition.content(run.as_of, run.parameters)
+                content = definition.content(run.as_of, run.parameters, Scope.parsed(run.scope))
             _progress(run, 40)
             data = (
                 renderers.to_pdf(content)
@@ -156,6 +160,7 @@ def report_open(*, run_id: uuid.UUID, user: User, ip: str) -> Path:
     run = ReportRun.objects.filter(public_id=run_id).first()
     if run is None:
         raise KauriError("not_found")
+    require_scope(actor, run)
     if run.state != ReportRun.State.READY:
         raise KauriError("wrong_state", "the report is not ready")
     path = Path(settings.FILES_DIR) / run.file_name

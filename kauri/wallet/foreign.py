@@ -15,7 +15,7 @@ from typing import Final
 
 from django.db import transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -73,6 +73,7 @@ def foreign_explain(*, token_id: int, actor: Actor, explanation: str, whole_cont
     row = lock(ForeignToken.objects.filter(pk=token_id)).first()
     if row is None:
         raise KauriError("not_found")
+    require_scope(actor, row)
     if row.state not in ForeignToken.OPEN_STATES:
         raise KauriError("wrong_state", "this is explained already")
     rows = ForeignToken.objects.filter(pk=row.pk)

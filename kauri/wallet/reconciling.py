@@ -22,7 +22,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Q, Sum
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.balance.chart import AccountKind
 from kauri.balance.models import LedgerAccount
 from kauri.balance.selectors import account_balance
@@ -111,6 +111,7 @@ def break_explain(*, break_id: int, actor: Actor, explanation: str) -> Reconcili
     row = lock(ReconciliationBreak.objects.filter(pk=break_id)).first()
     if row is None:
         raise KauriError("not_found")
+    require_scope(actor, row)
     if row.state not in ReconciliationBreak.OPEN_STATES:
         raise KauriError("wrong_state", "this break is closed already")
     before = row.state

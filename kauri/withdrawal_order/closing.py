@@ -7,7 +7,7 @@ from typing import Final
 
 from django.db import transaction
 
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock, documents
 from kauri.common.actor import Actor
 from kauri.common.documents import Document
@@ -51,6 +51,7 @@ def closing_propose(
     """
     require_permission(actor, PROPOSE)
     payout, order = _locked(payout_id)
+    require_scope(actor, order, payout)
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
     scope = _scope(order, None if whole_order else payout)
@@ -131,7 +132,7 @@ def closing_reject(*, closing_id: uuid.UUID, actor: Actor, reason: str) -> Closi
 @transaction.atomic
 def closing_withdraw(*, closing_id: uuid.UUID, actor: Actor) -> Closing:
     """Its maker takes it back while it waits."""
-    row, _order = _waiting(closing_id)
+    row, _order = _waiting(closing_id, actor)
     if str(row.proposed_by_id) != actor.id:
         raise KauriError("forbidden", "only its maker withdraws it")
     row.state = Closing.State.WITHDRAWN
@@ -143,6 +144,7 @@ def closing_withdraw(*, closing_id: uuid.UUID, actor: Actor) -> Closing:
 def document_of(row: Closing, *, actor: Actor) -> tuple[bytes, str]:
     """The paper and its content type, for a page; every look is audited. ``not_found``, ``forbidden``."""
     require_permission(actor, "withdrawal_order.view_hangingpayout")
+    require_scope(actor, row)
     found = documents.read(FOLDER, row.document_sha256)
     _record(row, "closing_document_view", actor, "")
     return found
@@ -186,10 +188,11 @@ def _locked(payout_id: uuid.UUID) -> tuple[Payout, Order]:
     return lock(Payout.objects.select_related("provider", "currency").filter(pk=found.pk)).get(), order
 
 
-def _waiting(closing_id: uuid.UUID) -> tuple[Closing, Order]:
+def _waiting(closing_id: uuid.UUID, actor: Actor) -> tuple[Closing, Order]:
     found = Closing.objects.select_related("order").filter(public_id=closing_id).first()
     if found is None:
         raise KauriError("not_found")
+    require_scope(actor, found)
     order = paying.locked(found.order.public_id)
     row = lock(Closing.objects.select_related("payout").filter(pk=found.pk)).get()
     if row.state != Closing.State.PENDING:
@@ -198,7 +201,7 @@ def _waiting(closing_id: uuid.UUID) -> tuple[Closing, Order]:
 
 
 def _decidable(closing_id: uuid.UUID, actor: Actor) -> tuple[Closing, Order]:
-    row, order = _waiting(closing_id)
+    row, order = _waiting(closing_id, actor)
     if actor.id in {str(row.proposed_by_id), str(order.owner_id)}:
         raise KauriError("forbidden", "nobody decides on their own proposal, or on their own money")
     return row, order

@@ -16,6 +16,7 @@ from kauri.account.models import SignIn, User, VerificationDecision
 from kauri.balance.selectors import CustomerBalance, customer_balances, order_transfers
 from kauri.common import clock
 from kauri.common.money import ZERO
+from kauri.common.scopes import EVERYTHING, Scope, narrow
 from kauri.notification.models import Delivery
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Transition
 from kauri.order_core.selectors import NOT_COUNTED
@@ -132,9 +133,12 @@ def without_numbers(found: QuerySet[Order]) -> QuerySet[Order]:
     return found.defer(f"withdrawal__{NUMBER}")
 
 
-def parts_of(detail: WithdrawalDetail) -> list[WithdrawalPart]:
-    """A withdrawal's parts as they stand now, each with its payout."""
-    return list(detail.parts.select_related("payout__provider", "payout__currency", "payout__cost_currency"))
+def parts_of(detail: WithdrawalDetail, scope: Scope = EVERYTHING) -> list[WithdrawalPart]:
+    """A withdrawal's parts as they stand now, each with its payout; those whose payouts ``scope`` holds."""
+    parts = detail.parts.select_related("payout__provider", "payout__currency", "payout__cost_currency")
+    if scope.is_limited:
+        parts = parts.filter(payout__in=narrow(Payout.objects.all(), scope))
+    return list(parts)
 
 
 def hanging() -> Q:
@@ -153,9 +157,9 @@ def queue() -> QuerySet[Approval]:
     )
 
 
-def queue_state() -> QueueState:
-    """One query over the partial index of waiting approvals."""
-    found = queue().aggregate(
+def queue_state(scope: Scope = EVERYTHING) -> QueueState:
+    """One query over the partial index of waiting approvals, those that an operator of ``scope`` sees."""
+    found = narrow(queue(), scope).aggregate(
         count=Count("id"),
         oldest=Min("created_at"),
         overdue=Count("id", filter=Q(created_at__lt=clock.now() - OVERDUE_AFTER)),
@@ -163,14 +167,16 @@ def queue_state() -> QueueState:
     return QueueState(count=found["count"], oldest=found["oldest"], overdue=found["overdue"])
 
 
-def next_waiting(operator_id: int, after: uuid.UUID | None = None) -> uuid.UUID | None:
+def next_waiting(
+    operator_id: int, after: uuid.UUID | None = None, scope: Scope = EVERYTHING
+) -> uuid.UUID | None:
     """The next withdrawal that this operator can decide on: not theirs, not taken, not voted on.
 
     The oldest one; with ``after``, the one that came after that order, and the oldest when it was
     the last.
     """
     waiting = (
-        queue()
+        narrow(queue(), scope)
         .filter(Q(taken_by__isnull=True) | Q(taken_by_id=operator_id))
         .exclude(order__owner_id=operator_id)
         .exclude(votes__actor_kind="operator", votes__actor_id=str(operator_id))
@@ -234,18 +240,21 @@ def details() -> QuerySet[WithdrawalDetail]:
     ).defer(NUMBER)
 
 
-def decision(detail: WithdrawalDetail) -> Decision:
-    """The whole of one withdrawal (a row of :func:`details`). A constant number of queries."""
+def decision(detail: WithdrawalDetail, scope: Scope = EVERYTHING) -> Decision:
+    """The whole of one withdrawal (a row of :func:`details`), as far as an operator of ``scope`` sees.
+
+    A constant number of queries.
+    """
     order = detail.order
     approval: Approval | None = getattr(order, "approval", None)
     balances = {found.currency.pk: found for found in customer_balances(order.owner_id)}
     return Decision(
         detail=detail,
-        parts=parts_of(detail),
+        parts=parts_of(detail, scope),
         order=order,
         approval=approval,
         votes=list(approval.votes.all()) if approval is not None else [],
-        destination=_destination(detail),
+        destination=_destination(detail, scope),
         saved=saved_destinations(order.owner_id)
         .filter(
             currency=order.currency_out,
@@ -258,21 +267,21 @@ def decision(detail: WithdrawalDetail) -> Decision:
         totals=_totals(order),
         origin=_origin(order),
         verifications=list(order.owner.verification_decisions.order_by("-id")[:_OTHERS_SHOWN]),
-        last_orders=_last_orders(order),
+        last_orders=_last_orders(order, scope),
         transfers=order_transfers(order.public_id),
         deliveries=list(
-            Delivery.objects.filter(subject_type="order", subject_id=order.public_id).order_by("-id")[
-                :_LAST_ORDERS
-            ]
+            narrow(Delivery.objects.filter(subject_type="order", subject_id=order.public_id), scope).order_by(
+                "-id"
+            )[:_LAST_ORDERS]
         ),
         notes=list(order.notes.order_by("-id")),
         moves=list(order.transitions.order_by("id")),
     )
 
 
-def _destination(detail: WithdrawalDetail) -> DestinationHistory:
+def _destination(detail: WithdrawalDetail, scope: Scope) -> DestinationHistory:
     same = WithdrawalDetail.objects.filter(destination=detail.destination)
-    own = same.filter(order__owner_id=detail.order.owner_id).exclude(pk=detail.pk)
+    own = narrow(same, scope).filter(order__owner_id=detail.order.owner_id).exclude(pk=detail.pk)
     found = own.aggregate(
         count=Count("pk"),
         done=Count("pk", filter=Q(order__status=OrderStatus.CLOSED)),
@@ -280,7 +289,7 @@ def _destination(detail: WithdrawalDetail) -> DestinationHistory:
         last=Max("order__created_at"),
     )
     others = list(
-        User.objects.filter(orders__withdrawal__destination=detail.destination)
+        narrow(User.objects.filter(orders__withdrawal__in=narrow(same, scope).values("pk")), scope)
         .exclude(pk=detail.order.owner_id)
         .annotate(times=Count("orders"))
         .order_by("-times", "pk")[:_OTHERS_SHOWN]
@@ -328,9 +337,9 @@ def _origin(order: Order) -> Origin:
     )
 
 
-def _last_orders(order: Order) -> list[Order]:
+def _last_orders(order: Order, scope: Scope) -> list[Order]:
     return list(
-        Order.objects.filter(owner_id=order.owner_id)
+        narrow(Order.objects.filter(owner_id=order.owner_id), scope)
         .exclude(pk=order.pk)
         .select_related("currency_in", "currency_out")
         .order_by("-created_at", "-id")[:_LAST_ORDERS]

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from kauri.account.models import User
 from kauri.account.second_factor import code_again
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -225,6 +225,7 @@ def withdrawal_take(*, order_id: uuid.UUID, actor: Actor) -> Order:
     """Tell the other operators that this one is being looked at."""
     require_permission(actor, "withdrawal_order.approve_withdrawaldetail")
     order = paying.locked(order_id)
+    require_scope(actor, order)
     approvals.take(order, actor=actor)
     audit(actor, "withdrawal_take", object_type="order", object_id=order.public_id)
     return order
@@ -235,6 +236,7 @@ def withdrawal_untake(*, order_id: uuid.UUID, actor: Actor) -> Order:
     """Give it back to the queue."""
     require_permission(actor, "withdrawal_order.approve_withdrawaldetail")
     order = paying.locked(order_id)
+    require_scope(actor, order)
     approvals.untake(order, actor=actor)
     audit(actor, "withdrawal_untake", object_type="order", object_id=order.public_id)
     return order
@@ -253,6 +255,7 @@ def _decide(
     with guard, transaction.atomic():
         require_permission(actor, f"withdrawal_order.{permission}_withdrawaldetail")
         order = paying.locked(order_id)
+        require_scope(actor, order)
         approval = approvals.vote(order, actor=actor, decision=decision, reason=reason, code=code)
         audit(
             actor,

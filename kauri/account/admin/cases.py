@@ -16,7 +16,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -50,6 +50,8 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.errors import KauriError
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import seen
 from kauri.core.admin import PeriodFilter
 from kauri.core.audit import audit
 
@@ -215,7 +217,7 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
 
     @display(description=_("other cases"))
     def other_cases(self, obj: VerificationCase) -> SafeString:
-        others = VerificationCase.objects.filter(user_id=obj.user_id).exclude(pk=obj.pk)
+        others = seen(VerificationCase.objects.filter(user_id=obj.user_id).exclude(pk=obj.pk), obj)
         return cases_table(others.select_related("provider").order_by("-id")[:_ROWS])
 
     # What is done ----------------------------------------------------------------------------
@@ -328,7 +330,7 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         after = searched(request.GET.get("after", ""), "uuid")
-        case = next_waiting(after if isinstance(after, uuid.UUID) else None)
+        case = next_waiting(after if isinstance(after, uuid.UUID) else None, request.user.scope)
         if case is None:
             messages.info(request, _("Nobody waits for verification."))
             return HttpResponseRedirect(list_url(VerificationCase, queue="waiting"))

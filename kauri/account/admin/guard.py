@@ -27,6 +27,7 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.scopes import narrow
 
 _ROWS = 20
 
@@ -73,11 +74,11 @@ class GuardActs:
         )
 
     def has_sign_out_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        person = _customer(object_id)
+        person = _customer(request, object_id)
         return request.user.has_perm("account.secure_user") and person is not None
 
     def has_lift_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        person = _customer(object_id)
+        person = _customer(request, object_id)
         may = request.user.has_perm("account.secure_user") and person is not None
         return may and WhiteIp.objects.filter(user=person).exists()
 
@@ -111,11 +112,11 @@ class GuardActs:
         return _act(request, form, object_id, white_ips_lift, _("The address list is empty."))
 
 
-def _customer(object_id: Any) -> User | None:
+def _customer(request: HttpRequest, object_id: Any) -> User | None:
     public_id = searched(str(object_id), "uuid")
     if not isinstance(public_id, uuid.UUID):
         return None
-    return User.objects.filter(public_id=public_id, is_staff=False).first()
+    return narrow(User.objects.filter(public_id=public_id, is_staff=False), request.user.scope).first()
 
 
 def _act(request: HttpRequest, form: ReasonForm, object_id: str, service: Any, done: object) -> HttpResponse:

@@ -15,6 +15,7 @@ from kauri.account.cases.queue import same_papers
 from kauri.account.models import User, VerificationCase, VerificationDocument
 from kauri.account.states import CaseState
 from kauri.common.admin import EMPTY, age, badge, link, page_link, raw, table, when
+from kauri.common.scopes import EVERYTHING
 
 STATE_TONES: Final[dict[str, str]] = {
     CaseState.STARTED: "info",
@@ -36,7 +37,7 @@ _KIB: Final = 1024
 
 def papers_table(case: VerificationCase, *, may_open: bool) -> SafeString:
     """The documents, and who else sent the very same file."""
-    twins = same_papers(case)
+    twins = same_papers(case, getattr(case, "viewer_scope", EVERYTHING))
     return table(
         (_("Document"), _("Kind"), _("Size"), _("Sent"), _("From"), _("Same file")),
         (

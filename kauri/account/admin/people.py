@@ -17,12 +17,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from kauri.account.admin.guard import GuardActs
+from kauri.account.admin.limits import LimitActs
 from kauri.account.models import ApiKey, CustomerGroup, SignIn, User, VerificationDecision
 from kauri.account.services import account_disable, account_enable, customer_verify
 from kauri.common.admin import (
@@ -41,6 +42,8 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import narrow
 from kauri.core.admin import NoPopups, PeriodFilter, SettingsAdmin
 
 LEVELS = (
@@ -99,7 +102,7 @@ def sees_operators(request: HttpRequest) -> bool:
     return request.user.has_perm("auth.view_group")
 
 
-class PersonAdmin(GuardActs, NoPopups):
+class PersonAdmin(GuardActs, LimitActs, NoPopups):
     """A person's account: profile, verification, keys, sign-ins; operators with their roles."""
 
     list_display = ("email", "username", "level", "group", "state", "language", "registered")
@@ -115,7 +118,7 @@ class PersonAdmin(GuardActs, NoPopups):
     exact_search: ClassVar[dict[str, str]] = {"email": "lower", "public_id": "uuid", "username": "text"}
     search_fields = ("email",)
     search_help_text = _("An e-mail, a name or an id, exactly")
-    actions_detail = ("verify", "disable", "enable", "sign_out", "lift")
+    actions_detail = ("verify", "disable", "enable", "sign_out", "lift", "limit")
 
     registered = when_column("created_at", _("registered"))
 
@@ -204,19 +207,24 @@ class PersonAdmin(GuardActs, NoPopups):
         return sign_ins_table(obj.sign_ins.order_by("-id")[:_ROWS])
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("account.verify_user") and self._is_customer(object_id)
+        return request.user.has_perm("account.verify_user") and self._is_customer(request, object_id)
 
     def has_disable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("account.disable_user") and self._is_customer(object_id, is_active=True)
+        return request.user.has_perm("account.disable_user") and self._is_customer(
+            request, object_id, is_active=True
+        )
 
     def has_enable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("account.disable_user") and self._is_customer(object_id, is_active=False)
+        return request.user.has_perm("account.disable_user") and self._is_customer(
+            request, object_id, is_active=False
+        )
 
-    def _is_customer(self, object_id: Any, **state: bool) -> bool:
+    def _is_customer(self, request: HttpRequest, object_id: Any, **state: bool) -> bool:
         public_id = searched(str(object_id), "uuid")
         if not isinstance(public_id, uuid.UUID):
             return False
-        return User.objects.filter(public_id=public_id, is_staff=False, **state).exists()
+        people = narrow(User.objects.filter(public_id=public_id, is_staff=False, **state), request.user.scope)
+        return people.exists()
 
     @action(
         description=_("Verify"),

@@ -10,7 +10,7 @@ from django.db import transaction
 from kauri.account.cases import files, machine
 from kauri.account.cases.provider import wake
 from kauri.account.models import VerificationAnswer, VerificationCase, VerificationDocument
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_scope
 from kauri.account.states import OPERATOR_DECIDES, CaseState, DocumentKind, RejectReason
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -83,6 +83,7 @@ def case_play(*, case_id: uuid.UUID, verdict: str, actor: Actor) -> Verification
     """Let the provider's sandbox end its check so. ``wrong_state`` outside a sandbox or when decided."""
     require_permission(actor, DECIDE)
     case = _locked(case_id)
+    require_scope(actor, case)
     if verdict not in _PLAYS:
         raise KauriError("validation_error", fields={"verdict": ", ".join(_PLAYS)})
     if not (case.is_open and case.provider.environment == "sandbox" and case.provider_reference):
@@ -103,6 +104,7 @@ def document_open(*, document_id: uuid.UUID, actor: Actor) -> tuple[Verification
     document = rows.filter(public_id=document_id).first()
     if document is None:
         raise KauriError("not_found")
+    require_scope(actor, document)
     data = files.load(document.file_name, document.sha256)
     audit(
         actor,
@@ -118,6 +120,7 @@ def document_open(*, document_id: uuid.UUID, actor: Actor) -> tuple[Verification
 def _decidable(case_id: uuid.UUID, actor: Actor) -> VerificationCase:
     operator = require_permission(actor, DECIDE)
     case = _locked(case_id)
+    require_scope(actor, case)
     if operator.pk == case.user_id:
         raise KauriError("forbidden", "nobody verifies themselves")
     if not case.is_open:

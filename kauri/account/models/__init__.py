@@ -1,7 +1,7 @@
 """Customers and operators, their keys, and who verified whom."""
 
 from kauri.account.models.keys import ApiKey, ConfirmationCode, UsedNonce
-from kauri.account.models.people import CustomerGroup, User, UserManager
+from kauri.account.models.people import GRANTS, CustomerGroup, User, UserManager
 from kauri.account.models.record import SignIn, VerificationDecision
 from kauri.account.models.security import OneTimeLink, RecoveryCode, TOTPDevice, WhiteIp
 from kauri.account.models.sessions import RefreshToken, Session
@@ -14,6 +14,7 @@ from kauri.account.models.verification import (
 )
 
 __all__ = [
+    "GRANTS",
     "ApiKey",
     "ConfirmationCode",
     "CustomerGroup",

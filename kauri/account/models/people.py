@@ -7,12 +7,17 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from kauri.common import clock, ids
 from kauri.common.actor import Actor, ActorKind
 from kauri.common.crypto import EncryptedTextField
+from kauri.common.scopes import EVERYTHING, KINDS, Scope
 from kauri.core.models import Versioned
+
+#: The grants that limit an operator: the permission that each is kept under, by kind.
+GRANTS = dict(zip(KINDS, ("view_customergroup", "view_currency", "view_provider"), strict=True))
 
 
 class CustomerGroup(Versioned):
@@ -131,6 +136,18 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    @cached_property
+    def scope(self) -> Scope:
+        """What of the house this operator sees; read once, so once a request."""
+        if not self.is_staff:
+            return EVERYTHING
+        granted: dict[str, set[int]] = {}
+        rows = self.userobjectpermission_set.filter(permission__codename__in=GRANTS.values())
+        for code, pk in rows.values_list("permission__codename", "object_pk"):
+            granted.setdefault(code, set()).add(int(pk))
+        limits = {kind: frozenset(granted[code]) for kind, code in GRANTS.items() if code in granted}
+        return Scope(self.pk, **limits)
 
     def get_short_name(self) -> str:
         return self.username or self.email

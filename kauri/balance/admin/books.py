@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from kauri.balance.admin.as_of import AsOfMixin, as_of_note
@@ -34,6 +34,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import PeriodFilter
 
 _ROWS = 50

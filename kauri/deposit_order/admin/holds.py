@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -35,6 +34,7 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import PeriodFilter
 from kauri.deposit_order import holds
 from kauri.deposit_order.models import DepositDetail

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -43,6 +43,8 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.ids import ledger_key
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import seen
 from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.deposit_order import unmatched
@@ -140,7 +142,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
         )
         if obj.sender:
             earlier = (
-                Order.objects.filter(deposit__payin__sender=obj.sender)
+                seen(Order.objects.filter(deposit__payin__sender=obj.sender), obj)
                 .select_related("owner")
                 .order_by("owner_id", "-id")
                 .distinct("owner_id")[:_ROWS]
@@ -370,12 +372,12 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
 def _place(payin: Payin) -> DepositAddress | PaymentLink | None:
     if payin.address:
         return (
-            DepositAddress.objects.select_related("user")
+            seen(DepositAddress.objects.select_related("user"), payin)
             .filter(provider=payin.provider_id, address=payin.address)
             .first()
         )
     try:
-        rows = PaymentLink.objects.select_related("user").filter(provider=payin.provider_id)
+        rows = seen(PaymentLink.objects.select_related("user"), payin).filter(provider=payin.provider_id)
         return rows.filter(public_id=payin.reference).first()
     except (ValueError, forms.ValidationError):
         return None

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -41,6 +41,8 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import seen
 from kauri.core.admin import PeriodFilter
 from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
@@ -280,8 +282,8 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @display(description=_("payins and payouts"))
     def provider_side(self, obj: Order) -> SafeString:
-        ins = Payin.objects.filter(order_id=obj.public_id).select_related("currency", "provider")
-        outs = Payout.objects.filter(order_id=obj.public_id).select_related("currency", "provider")
+        ins = seen(Payin.objects.filter(order_id=obj.public_id), obj).select_related("currency", "provider")
+        outs = seen(Payout.objects.filter(order_id=obj.public_id), obj).select_related("currency", "provider")
         rows = [
             (page_link(row), row.provider, money(row.amount, row.currency), row.get_state_display())
             for row in ins
@@ -299,7 +301,9 @@ class OrderAdmin(ReadOnlyAdmin):
     @display(description=_("deliveries"))
     def deliveries(self, obj: Order) -> SafeString:
         return deliveries_table(
-            Delivery.objects.filter(subject_type="order", subject_id=obj.public_id).order_by("-id")[:_ROWS]
+            seen(Delivery.objects.filter(subject_type="order", subject_id=obj.public_id), obj).order_by(
+                "-id"
+            )[:_ROWS]
         )
 
     @display(description=_("order moves"))
@@ -324,8 +328,8 @@ class OrderAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, extra_context)
 
     def has_note_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        del object_id
-        return request.user.has_perm("order_core.note_order")
+        found = None if object_id is None else self.get_object(request, str(object_id))
+        return found is not None and request.user.has_perm("order_core.note_order")
 
     @action(
         description=_("Add a note"),

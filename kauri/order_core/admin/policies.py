@@ -8,10 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from kauri.common.admin import EMPTY, badge, bound_column
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import GovernedAdmin, SaysNothingSelect
 from kauri.order_core.models import Policy
 

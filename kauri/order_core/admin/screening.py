@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from kauri.common.admin import (
@@ -29,6 +29,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import GovernedAdmin
 from kauri.order_core.models import Screening, ScreeningPolicy
 

@@ -33,6 +33,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.errors import KauriError
+from kauri.common.scopes import seen
 from kauri.core.admin import PeriodFilter
 from kauri.payment_card import bans, services
 from kauri.payment_card.admin.parts import FindForm, audit_table, cards_table, state_badge
@@ -186,7 +187,7 @@ class PaymentCardAdmin(ReadOnlyAdmin):
     @display(description=_("cards"))
     def others(self, obj: PaymentCard) -> SafeString:
         rows = PaymentCard.objects.filter(fingerprint=obj.fingerprint).exclude(pk=obj.pk).order_by("-id")
-        return cards_table(rows[:_ROWS], _("Nobody else has added this number."))
+        return cards_table(seen(rows, obj)[:_ROWS], _("Nobody else has added this number."))
 
     @display(description=_("audit"))
     def audited(self, obj: PaymentCard) -> SafeString:

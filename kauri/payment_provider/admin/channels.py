@@ -8,12 +8,12 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from kauri.common import clock
 from kauri.common.admin import EMPTY, bound_column, money
 from kauri.common.money import ZERO
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import GovernedAdmin
 from kauri.payment_provider.models import Channel
 from kauri.payment_provider.routing import counted_today

@@ -11,16 +11,21 @@ from django.utils.translation import gettext_lazy as _
 from kauri.balance import selectors
 from kauri.balance.chart import CHART
 from kauri.common.money import plain
+from kauri.common.scopes import EVERYTHING, Scope
 from kauri.exchange_rate.selectors import USD
 from kauri.report.definition import Cell, Column, Content, Definition, Table
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
 
 
-def make(as_of: datetime) -> Content:
+def make(as_of: datetime, *, scope: Scope = EVERYTHING) -> Content:
     """Read everything from the ledger's entries up to ``as_of``."""
-    coverage = selectors.coverage(as_of)
-    trial = [total for total in selectors.trial_balance(as_of) if total.amount != 0]
-    floats = selectors.provider_floats(as_of)
+    coverage = [row for row in selectors.coverage(as_of) if scope.has_currency(row.currency.pk)]
+    trial = [
+        total
+        for total in selectors.trial_balance(as_of)
+        if total.amount != 0 and scope.has_currency(total.currency.pk)
+    ]
+    floats = [row for row in selectors.provider_floats(as_of) if scope.has_currency(row[1].pk)]
     dollars = in_dollars(coverage, as_of)
     proof: dict[str, Decimal] = {}
     for total in trial:

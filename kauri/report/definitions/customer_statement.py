@@ -13,6 +13,7 @@ from kauri.balance import selectors
 from kauri.balance.chart import CHART, TRANSFER_TITLES, AccountKind, TransferKind
 from kauri.balance.models import Entry
 from kauri.common.money import exact, plain
+from kauri.common.scopes import EVERYTHING, Scope
 from kauri.core.models import Currency
 from kauri.report.definition import CUSTOMER, SINCE, Cell, Column, Content, Definition, Table
 
@@ -26,9 +27,11 @@ class _Account:
     closing: Decimal
 
 
-def make(as_of: datetime, customer: User, since: datetime) -> Content:
+def make(as_of: datetime, customer: User, since: datetime, *, scope: Scope = EVERYTHING) -> Content:
     """Read the period ``[since, as_of]``: accounts with entries in it, and those with a balance."""
-    accounts = _accounts(customer, since, as_of)
+    accounts = [
+        account for account in _accounts(customer, since, as_of) if scope.has_currency(account.currency.pk)
+    ]
     who = Table(
         title=_("Customer and period"),
         columns=(Column(_("Customer")), Column(_("Account number")), Column(_("From")), Column(_("Until"))),
@@ -111,4 +114,5 @@ DEFINITION = Definition(
     title=_("Customer statement"),
     make=make,
     parameters=(CUSTOMER, SINCE),
+    narrows=frozenset({"groups", "currencies"}),
 )

@@ -12,16 +12,17 @@ from kauri.balance import selectors
 from kauri.balance.chart import CHART
 from kauri.balance.selectors import KindTotal
 from kauri.common.money import ZERO, exact, plain
+from kauri.common.scopes import EVERYTHING, Scope
 from kauri.report.definition import Cell, Column, Content, Definition, Table
 
 
-def make(as_of: datetime) -> Content:
+def make(as_of: datetime, *, scope: Scope = EVERYTHING) -> Content:
     """Read the totals of all kinds; a currency in which every one is zero is left out."""
     rows: list[tuple[Cell, ...]] = []
     sums: dict[str, dict[str, str]] = {"debit": {}, "credit": {}}
     for currency, found in groupby(selectors.trial_balance(as_of), key=lambda total: total.currency):
         totals = list(found)
-        if not any(total.amount for total in totals):
+        if not scope.has_currency(currency.pk) or not any(total.amount for total in totals):
             continue
         debit = credit = exact(ZERO, currency.scale)
         for total in totals:

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
@@ -27,6 +27,7 @@ from kauri.common.admin import (
     short,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import PeriodFilter
 from kauri.wallet.foreign import foreign_explain
 from kauri.wallet.models import DepositAddress, ForeignToken

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -32,6 +32,7 @@ from kauri.common.admin import (
     short,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import PeriodFilter
 from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
 from kauri.wallet.reconciling import break_explain
@@ -260,7 +261,8 @@ class ReconciliationBreakAdmin(ReadOnlyAdmin):
         return copyable(obj.subject) if obj.subject else EMPTY
 
     def has_explain_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("wallet.explain_reconciliationbreak")
+        found = None if object_id is None else self.get_object(request, str(object_id))
+        return found is not None and request.user.has_perm("wallet.explain_reconciliationbreak")
 
     @action(
         description=_("Explain"),

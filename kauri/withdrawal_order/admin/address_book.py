@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from kauri.common import clock
@@ -23,6 +22,8 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import narrow
 from kauri.order_core.admin import screening_facts
 from kauri.withdrawal_order.models import SavedDestination, WithdrawalDetail
 from kauri.withdrawal_order.selectors import Decision
@@ -56,8 +57,8 @@ class SavedDestinationAdmin(ReadOnlyAdmin):
     removed = when_column("removed_at", _("removed"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        del request
-        return SavedDestination.objects.select_related("customer", "currency", "network")
+        rows = SavedDestination.objects.select_related("customer", "currency", "network")
+        return narrow(rows, request.user.scope)
 
     @display(description=_("destination"))
     def to(self, obj: SavedDestination) -> SafeString:

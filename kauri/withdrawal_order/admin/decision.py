@@ -17,7 +17,6 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
@@ -43,6 +42,8 @@ from kauri.common.admin import (
 )
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
+from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scopes import narrow
 from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
@@ -192,8 +193,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         return ("order__approval__created_at",) if request.GET.get("queue") else ("-order_id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WithdrawalDetail]:
-        del request
-        return selectors.details()
+        return narrow(selectors.details(), request.user.scope)
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -216,7 +216,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         detail = self.get_object(request, object_id)
         if detail is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        found = selectors.decision(detail)
+        found = selectors.decision(detail, request.user.scope)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Withdrawal"),
@@ -237,7 +237,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         """Who has it now: asked for every few seconds by an open page."""
         self._may_look(request)
         approval = selectors.waiting_approval(order_id)
-        if approval is None:
+        if approval is None or self.get_object(request, str(order_id)) is None:
             raise Http404
         context = _standing(request, approval.order, approval, voted=False)
         return TemplateResponse(request, "admin/withdrawal_order/standing.html", context)
@@ -245,7 +245,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
     def next_view(self, request: HttpRequest) -> HttpResponse:
         self._may_look(request)
         after = searched(request.GET.get("after", ""), "uuid")
-        following = selectors.next_waiting(request.user.pk, after)
+        following = selectors.next_waiting(request.user.pk, after, request.user.scope)
         if following is None:
             messages.info(request, _("Nothing waits for you: the queue is empty or taken by others."))
             return HttpResponseRedirect(list_url(WithdrawalDetail, queue="waiting"))
@@ -254,8 +254,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
     def act_view(self, request: HttpRequest, order_id: uuid.UUID, verb: str) -> HttpResponse:
         """approve, reject, take, untake, note: permission, service, words."""
         self._may_look(request)
-        act = _ACTS.get(verb)
-        if act is None:
+        if (act := _ACTS.get(verb)) is None:
             raise Http404
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -273,7 +272,8 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             messages.error(request, _lost(error, order_id))
             return HttpResponseRedirect(withdrawal_url(order_id))
         messages.success(request, str(said))
-        following = selectors.next_waiting(request.user.pk, order_id) if verb in _DECISIONS else None
+        user = request.user
+        following = selectors.next_waiting(user.pk, order_id, user.scope) if verb in _DECISIONS else None
         return HttpResponseRedirect(withdrawal_url(following or order_id))
 
     def _may_look(self, request: HttpRequest) -> None:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
@@ -44,6 +44,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.two_people import ProposalForm, TwoPeopleAdmin
 from kauri.core.models import AuditEntry
 from kauri.payment_provider.admin import PAYOUT_TONES

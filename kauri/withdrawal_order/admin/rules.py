@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from kauri.common.admin import EMPTY, badge, digits
+from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import GovernedAdmin
 from kauri.withdrawal_order.models import ReviewRule
 

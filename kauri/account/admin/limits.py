@@ -1,0 +1,104 @@
+"""What an operator is limited to: shown on their page, and set there by whoever changes roles."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from kauri.account.limits import LIMIT, last_change, limits_set, named
+from kauri.account.models import CustomerGroup, User
+from kauri.common.admin import EMPTY, ReasonForm, actor_of, attempt, back_to, page_url, searched, table, when
+from kauri.common.scopes import KINDS
+from kauri.core.models import Currency, Provider
+
+TITLES = {"groups": _("Customer groups"), "currencies": _("Currencies"), "providers": _("Providers")}
+
+
+def _choice(kind: str, rows: Any) -> forms.ModelMultipleChoiceField:
+    return forms.ModelMultipleChoiceField(
+        label=TITLES[kind],
+        queryset=rows,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+
+
+class LimitForm(ReasonForm):
+    """What the operator may see, and why; nothing chosen of a kind is no limit in it."""
+
+    groups = _choice("groups", CustomerGroup.objects.all())
+    currencies = _choice("currencies", Currency.objects.all())
+    providers = _choice("providers", Provider.objects.all())
+    field_order = (*KINDS, "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        operator = _operator(self.object_id)
+        for kind in operator.scope.kinds if operator is not None else ():
+            self.fields[kind].initial = sorted(operator.scope.of(kind))
+
+
+class LimitActs:
+    """The limits of an operator, and the act that sets them."""
+
+    @display(description=_("limits of the view"))
+    def limits_shown(self, obj: User) -> SafeString:
+        limits, last = named(obj.scope), last_change(obj)
+        shown = table(
+            (_("Kind"), _("Sees only")),
+            ((TITLES[kind], ", ".join(codes)) for kind, codes in limits.items()),
+            _("Not limited: sees all that the roles allow."),
+        )
+        if last is None:
+            return shown
+        return format_html("{}<p>{} {} {}</p>", shown, last.actor_label, when(last.at), last.reason or EMPTY)
+
+    def has_limit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not request.user.has_perm(LIMIT) or request.user.scope.is_limited:
+            return False
+        operator = _operator(object_id)
+        return operator is not None and operator.pk != request.user.pk
+
+    @action(
+        description=_("Limit the view"),
+        icon="filter_alt",
+        permissions=["limit"],
+        dialog={
+            "title": _("Limit what the operator sees"),
+            "description": _(
+                "Whatever is outside is not there for them: in lists, search, reports and by address. "
+                "Nothing chosen of a kind: no limit in it."
+            ),
+            "form_class": LimitForm,
+            "form_submit_text": _("Set the limits"),
+        },
+    )
+    def limit(self, request: HttpRequest, form: LimitForm, object_id: str) -> HttpResponse:
+        operator = User.objects.get(public_id=object_id)
+        limits = {kind: [row.pk for row in form.cleaned_data[kind]] for kind in KINDS}
+        attempt(
+            request,
+            lambda: limits_set(
+                operator_id=operator.pk,
+                limits=limits,
+                reason=form.cleaned_data["reason"],
+                actor=actor_of(request),
+            ),
+            _("The limits of %(who)s are set.") % {"who": operator.email},
+        )
+        return back_to(request, page_url(operator))
+
+
+def _operator(object_id: Any) -> User | None:
+    public_id = searched(str(object_id), "uuid")
+    if not isinstance(public_id, uuid.UUID):
+        return None
+    return User.objects.filter(public_id=public_id, is_staff=True).first()

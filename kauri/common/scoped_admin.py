@@ -1,0 +1,45 @@
+"""Lists, pages, choices and filters that hold only what a limited operator sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter as AllDropdownFilter
+
+from kauri.common.scopes import SCOPED, condition, narrow
+
+
+def for_viewer(request: HttpRequest, row: Any) -> Any:
+    """The row, marked with what its reader sees: its side tables go by that."""
+    if row is not None:
+        row.viewer_scope = request.user.scope
+    return row
+
+
+class ScopedAdmin(ModelAdmin):
+    """What is outside of the operator's scope is not in the list, not found, and no choice."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return narrow(super().get_queryset(request), request.user.scope)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return for_viewer(request, super().get_object(request, object_id, from_field))
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
+        rows = super().get_field_queryset(db, db_field, request)
+        model = db_field.remote_field.model
+        if not request.user.scope.is_limited or model._meta.label_lower not in SCOPED:
+            return rows
+        return narrow(model._default_manager.all() if rows is None else rows, request.user.scope)
+
+
+class RelatedDropdownFilter(AllDropdownFilter):
+    """A filter that offers only what its reader sees."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        limits = condition(field.remote_field.model, request.user.scope)
+        return field.get_choices(include_blank=False, ordering=ordering, limit_choices_to=limits)
