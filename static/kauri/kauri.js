@@ -38,6 +38,11 @@
         if (first && !first.closest("dialog") && document.activeElement === document.body) first.focus();
     }));
 
+    // Django's chooser of permissions names its hints without saying what they are: nobody would hear them.
+    window.addEventListener("load", () => window.setTimeout(() => {
+        for (const hint of document.querySelectorAll(".help-tooltip[aria-label]")) hint.setAttribute("role", "img");
+    }));
+
     function refresh(holder) {
         if (document.hidden || Date.now() - lastSeen > AWAY_AFTER || document.querySelector("dialog[open]")) return;
         if (holder.dataset.if && !holder.querySelector(`[data-state="${holder.dataset.if}"]`)) return;
