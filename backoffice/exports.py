@@ -19,6 +19,7 @@ from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from kauri.common import clock
@@ -119,7 +120,7 @@ def export(request: HttpRequest, admin: object, file_format: str) -> HttpRespons
         return HttpResponseRedirect(f"{list_url(admin.model)}?{request.GET.urlencode()}")
     options = admin.model._meta
     columns = [name for name in found.list_display if name != "action_checkbox"]
-    head = tuple(harmless(str(label_for_field(name, admin.model, admin))) for name in columns)
+    head = tuple(harmless(capfirst(str(label_for_field(name, admin.model, admin)))) for name in columns)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the answer closes it
     count = WRITERS[file_format](file, head, _rows(admin, found.queryset, columns))
     file.seek(0)

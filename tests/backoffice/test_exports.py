@@ -33,7 +33,9 @@ def body(client: Client, path: str) -> bytes:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer["Content-Disposition"].startswith('attachment; filename="signin-')
-    return b"".join(answer.streaming_content)
+    data = b"".join(answer.streaming_content)
+    answer.close()
+    return data
 
 
 def read(data: bytes) -> list[list[str]]:
@@ -101,11 +103,15 @@ def test_too_many_rows_make_no_file(many: datetime, at_desk: AtDesk, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("role", "model", "status"),
-    [("Support", "signin", 403), ("Finance", "apikey", 403), ("Auditor", "nothing", 404)],
+    ("role", "app", "model", "status"),
+    [
+        ("Support", "account", "signin", 403),
+        ("Finance", "callbacks", "inboundcallback", 403),
+        ("Auditor", "account", "nothing", 404),
+    ],
 )
-def test_who_may_not(at_desk: AtDesk, role: str, model: str, status: int) -> None:
-    assert at_desk(role).get(url(model=model)).status_code == status
+def test_who_may_not(at_desk: AtDesk, role: str, app: str, model: str, status: int) -> None:
+    assert at_desk(role).get(url(model=model, app=app)).status_code == status
     assert not AuditEntry.objects.filter(verb="list_export").exists()
 
 
