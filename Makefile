@@ -1,6 +1,6 @@
 # Kauri: 'make run' starts a demo, 'make test' tests everything. Both set up what they need, on a fresh machine too.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench openapi stop demo-reset clean backup restore send-tokens send-coins totp lock ledger-check
+.PHONY: help run test lint bench openapi screenshots stop demo-reset clean backup restore send-tokens send-coins totp lock ledger-check
 export ARGS FILE TO AMOUNT AS_OF
 
 # any Python from 3.9 on starts the set-up, which then finds or brings the one that Kauri runs on
@@ -16,6 +16,7 @@ test:  ## set up, then run linters and all tests (ARGS="-k name -x" go to pytest
 lint:  ## ruff, mypy, import-linter
 bench:  ## measure speed; writes bench/results.json
 openapi:  ## write the OpenAPI document and the Postman collection anew
+screenshots:  ## a picture of every page in each language, theme and width (ARGS="-k uk" for one language)
 stop:  ## stop a demo started elsewhere
 demo-reset:  ## forget the demo's data and start a new one
 backup:  ## save the database: make backup FILE=kauri.dump
@@ -27,5 +28,5 @@ totp:  ## one-time codes of the demo's operators, now
 lock:  ## resolve dependencies anew and pin them by hash
 clean:  ## remove everything that running made (.kauri, .venv, caches)
 
-run test lint bench openapi stop demo-reset backup restore send-tokens send-coins totp lock ledger-check clean:
+run test lint bench openapi screenshots stop demo-reset backup restore send-tokens send-coins totp lock ledger-check clean:
 	@$(FIND_PYTHON); exec "$$p" -m compose.local $@

@@ -16,7 +16,7 @@ from django.contrib.auth.views import LogoutView
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models.base import ModelBase
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
@@ -36,7 +36,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from backoffice import dashboard, navigation
+from backoffice import dashboard, exports, navigation
 from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.account.services import totp_verify
 from kauri.account.sessions import sign_in_record, throttle_sign_in
@@ -102,6 +102,9 @@ class BackOfficeSite(UnfoldAdminSite):
             path("login/code/", self.login_code, name="login_code"),
             path("login/enrol/", self.login_enrol, name="login_enrol"),
             path("language/", set_language, name="language"),
+            path(
+                "export/<str:app>/<str:model>.<str:file_format>", self.admin_view(self.export), name="export"
+            ),
             path("desk/", self.admin_view(self.desk), name="desk"),
             *super().get_urls(),
         ]
@@ -109,6 +112,11 @@ class BackOfficeSite(UnfoldAdminSite):
     def desk(self, request: HttpRequest) -> Answer:
         """The desk's figures alone: the page asks for them every few seconds."""
         return TemplateResponse(request, "admin/desk/figures.html", dashboard.figures(request))
+
+    def export(self, request: HttpRequest, app: str, model: str, file_format: str) -> Answer | FileResponse:
+        """A list as a file."""
+        found = (row for shown, row in self._registry.items() if shown._meta.label_lower == f"{app}.{model}")
+        return exports.export(request, next(found, None), file_format)
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Answer:
         """The command palette: exact ids first, then screens. Not cached: rights and rows change."""

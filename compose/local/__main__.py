@@ -9,7 +9,7 @@ import sys
 from compose.local import clean, leftovers, places, shell, venv
 from compose.local.console import SetupError, say
 
-WITH_DEV_TOOLS = ("test", "lint", "bench", "openapi")
+WITH_DEV_TOOLS = ("test", "lint", "bench", "openapi", "screenshots")
 # these need no environment, and must work where there is none
 ALONE = {"stop": leftovers.stop, "clean": clean.clean}
 

@@ -82,6 +82,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "lint": test.lint,
     "bench": test.bench,
     "openapi": test.openapi,
+    "screenshots": test.screenshots,
     "stop": leftovers.stop,
     "demo-reset": demo_reset,
     "backup": backup.backup,

@@ -55,6 +55,20 @@ def bench() -> int:
         return run(["python", "-m", "bench", *shlex.split(os.environ.get("ARGS", ""))], env)
 
 
+def screenshots() -> int:
+    """A picture of every page of the back office, and what no picture shows; ARGS="-k uk" for one language."""
+    nodes.ensure()
+    browser = system.ensure_browser()
+    with throw_away(durable=False, name="screens-pg") as env:
+        if browser:
+            env[BROWSER_VARIABLE] = str(browser)
+        folder = env["KAURI_SCREENS_DIR"] = str(places.STATE / "screens")
+        command = ["pytest", "tests/backoffice/screens.py", "-q", *shlex.split(os.environ.get("ARGS", ""))]
+        code = run(command, env)
+    say(f"pictures: {folder}/uk.html, ru.html, en.html")
+    return code
+
+
 def openapi() -> int:
     """Write the OpenAPI document anew."""
     with throw_away(durable=False, name="test-pg") as env:

@@ -317,6 +317,7 @@ class HouseAdmin(ScopedAdmin):
     list_per_page = 50
     list_fullwidth = True
     list_filter_submit = True
+    list_after_template = "admin/kauri/export.html"
     #: ``lookup -> kind``: what the search box compares exactly: uuid, int, address, lower (stored so) or text.
     exact_search: ClassVar[dict[str, str]] = {}
     actions: ClassVar[Sequence[str]] = ()

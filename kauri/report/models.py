@@ -51,7 +51,11 @@ class ReportRun(models.Model):
         ordering = ("-id",)
         verbose_name = _("report")
         verbose_name_plural = _("reports")
-        permissions = (("request_report", "Can ask for reports"), ("download_report", "Can download reports"))
+        permissions = (
+            ("request_report", "Can ask for reports"),
+            ("download_report", "Can download reports"),
+            ("export_list", "Can export lists"),
+        )
 
     def __str__(self) -> str:
         return f"{self.definition} {self.as_of:%Y-%m-%d %H:%M}"

@@ -38,6 +38,18 @@
         if (first && !first.closest("dialog") && document.activeElement === document.body) first.focus();
     }));
 
+    // Django's own choosers leave their parts without a name: nobody would hear what they are.
+    window.addEventListener("load", () => window.setTimeout(() => {
+        for (const hint of document.querySelectorAll(".help-tooltip[aria-label]")) hint.setAttribute("role", "img");
+        for (const box of document.querySelectorAll(".select2-selection")) {
+            const field = box.closest(".select2-container").previousElementSibling;
+            const name = document.querySelector(`label[for="${field?.id}"]`)?.textContent.trim();
+            if (!name) continue;
+            box.removeAttribute("aria-labelledby");
+            for (const part of [box, box.querySelector("[role=textbox]")]) part?.setAttribute("aria-label", name);
+        }
+    }));
+
     function refresh(holder) {
         if (document.hidden || Date.now() - lastSeen > AWAY_AFTER || document.querySelector("dialog[open]")) return;
         if (holder.dataset.if && !holder.querySelector(`[data-state="${holder.dataset.if}"]`)) return;

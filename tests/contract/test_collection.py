@@ -12,7 +12,7 @@ import pytest
 
 from backoffice.collection import collection
 from backoffice.settings.env import ROOT
-from compose.local import newman, npm
+from compose.local import npm
 from kauri.account import tokens
 from kauri.account.models import ApiKey, User
 from kauri.order_core.models import Order
@@ -48,7 +48,8 @@ def run(folder: str, tmp_path: Path, **variables: str) -> dict[str, tuple[int, A
     """Run one folder as Postman does; operation -> status and body of its answer."""
     report = tmp_path / "report.json"
     with npm.callable_npm():
-        argv = ["node", str(newman.ensure_installed()), "run", str(FILE), "--folder", folder]
+        newman = npm.installed("newman", "newman/bin/newman.js")
+        argv = ["node", str(newman), "run", str(FILE), "--folder", folder]
         argv += ["--reporters", "json", "--reporter-json-export", str(report)]
         for name, value in variables.items():
             argv += ["--global-var", f"{name}={value}", "--env-var", f"{name}={value}"]
