@@ -30,7 +30,7 @@ OUT = Path(os.environ.get("KAURI_SCREENS_DIR", ROOT / ".kauri" / "screens"))
 WIDTHS = (1440, 1024)
 _WORDS = """() => {
   const found = new Set(), walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) if (!walk.currentNode.parentElement.closest("script, style, [lang]:not(html)"))
+  while (walk.nextNode()) if (!walk.currentNode.parentElement.closest("script, style, code, pre, .material-symbols-outlined, [lang]:not(html)"))
     found.add(walk.currentNode.textContent.trim());
   return [...found];
 }"""
