@@ -33,9 +33,7 @@ def body(client: Client, path: str) -> bytes:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer["Content-Disposition"].startswith('attachment; filename="signin-')
-    data = b"".join(answer.streaming_content)
-    answer.close()
-    return data
+    return b"".join(answer.streaming_content)
 
 
 def read(data: bytes) -> list[list[str]]:

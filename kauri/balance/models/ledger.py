@@ -77,7 +77,7 @@ class LedgerAccount(models.Model):
 class Transfer(models.Model):
     """One balanced, immutable ledger event of two or more entries."""
 
-    key = models.UUIDField(unique=True)
+    key = models.UUIDField(_("key"), unique=True)
     request_hash = models.BinaryField(max_length=32)
     kind = models.SmallIntegerField(
         _("kind"), choices=[(int(kind), title) for kind, title in TRANSFER_TITLES.items()]

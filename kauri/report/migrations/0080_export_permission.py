@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('report', '0001_initial'),
+        ('report', '0060_report_scope'),
     ]
 
     operations = [
