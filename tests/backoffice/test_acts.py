@@ -228,7 +228,7 @@ def test_the_administrator_cannot_approve_money_and_the_auditor_changes_nothing(
         return set(Group.objects.get(name=name).permissions.values_list("codename", flat=True))
 
     assert not {"approve_withdrawaldetail", "reject_withdrawaldetail"} & rights("Administrator")
-    assert {right.split("_")[0] for right in rights("Auditor")} == {"view", "download"}
+    assert {right.split("_")[0] for right in rights("Auditor")} == {"view", "download", "export"}
     assert {"approve_withdrawaldetail", "verify_user", "request_report"} <= rights("Senior")
 
 
