@@ -11,6 +11,7 @@ from typing import Final
 from django.utils.translation import gettext_lazy as _
 
 from kauri.common.money import CONTEXT, ZERO, plain
+from kauri.common.scopes import EVERYTHING, Scope
 from kauri.order_core.models import Approval, ApprovalVote
 from kauri.report.definition import SINCE, Cell, Column, Content, Definition, Table
 
@@ -66,8 +67,12 @@ class _Sum:
         )
 
 
-def make(as_of: datetime, since: datetime) -> Content:
-    """Votes of ``[since, as_of]``; a disagreement is a second look that ended, by then, in a rejection."""
+def make(as_of: datetime, since: datetime, *, scope: Scope = EVERYTHING) -> Content:
+    """Votes of ``[since, as_of]``; a disagreement is a second look that ended, by then, in a rejection.
+
+    It can't be narrowed: a limited operator is refused before.
+    """
+    del scope
     votes = list(ApprovalVote.objects.filter(at__gte=since, at__lte=as_of).order_by("at", "id"))
     rejected = set(
         ApprovalVote.objects.filter(
@@ -121,5 +126,9 @@ def _share(part: int, whole: int) -> Cell:
 
 
 DEFINITION = Definition(
-    code="operator_decisions", title=_("Operator decisions"), make=make, parameters=(SINCE,)
+    code="operator_decisions",
+    title=_("Operator decisions"),
+    make=make,
+    parameters=(SINCE,),
+    narrows=frozenset(),
 )
