@@ -122,7 +122,7 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
     )
     def replay(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         del form
-        callback = self.get_object(request, object_id)
+        callback = self.row_of(request, object_id)
         attempt(
             request,
             lambda: callback_replay(callback_id=callback.pk, actor=actor_of(request)),

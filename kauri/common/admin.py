@@ -16,7 +16,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -363,6 +363,13 @@ class HouseAdmin(ScopedAdmin):
         return super().get_object(request, object_id, from_field)
 
     public_lookup = "public_id"
+
+    def row_of(self, request: HttpRequest, object_id: str) -> Any:
+        """The row that an act is about; 404 where this operator sees none of that id."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        return row
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nothing is deleted from the back office: what is not wanted is switched off."""

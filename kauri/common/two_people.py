@@ -21,7 +21,6 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from kauri.common import documents
-from kauri.common.actor import Actor
 from kauri.common.admin import (
     ReadOnlyAdmin,
     ReasonForm,
@@ -63,7 +62,8 @@ class ProposalForm(forms.ModelForm):
 class TwoPeopleAdmin(ReadOnlyAdmin):
     """Rows with ``public_id``, ``state``, ``proposed_by(_id)``, ``document_name`` and ``document_sha256``."""
 
-    #: What proposes and what decides, as permissions; and the three services by which a waiting row ends.
+    #: What proposes and what decides, as permissions. ``services``: ``propose(form, actor)`` makes the row,
+    #: ``document(row, actor)`` gives its paper; approve, reject and withdraw end a waiting one by its public id.
     propose_permission: ClassVar[str]
     decide_permission: ClassVar[str]
     services: ClassVar[Mapping[str, Callable[..., Any]]]
@@ -73,14 +73,6 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
     actions_detail = ("approve", "reject", "withdraw")
     proposed = when_column("proposed_at", _("proposed"))
     decided = when_column("decided_at", _("decided"))
-
-    def propose(self, request: HttpRequest, form: Any) -> Any:
-        """Call the service with what the form says; returns the row."""
-        raise NotImplementedError
-
-    def document_bytes(self, row: Any, actor: Actor) -> tuple[bytes, str]:
-        """The row's paper and its content type, audited."""
-        raise NotImplementedError
 
     @display(description="#", ordering="id")
     def number(self, obj: Any) -> str:
@@ -119,7 +111,7 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
         """Propose what the form says."""
         del obj, change
         try:
-            request._kauri_made = self.propose(request, form)
+            request._kauri_made = self.services["propose"](form, actor_of(request))
         except KauriError as error:
             request._kauri_refused = refusal(error)
 
@@ -206,7 +198,7 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
     def _act(
         self, request: HttpRequest, object_id: str, verb: str, done: object, **given: str
     ) -> HttpResponse:
-        row, service = self.get_object(request, object_id), self.services[verb]
+        row, service = self.row_of(request, object_id), self.services[verb]
         attempt(request, lambda: service(row.public_id, actor=actor_of(request), **given), done)
         return back_to(request, page_url(row))
 
@@ -216,7 +208,7 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
         if row is None:
             raise Http404
         try:
-            data, content_type = self.document_bytes(row, actor_of(request))
+            data, content_type = self.services["document"](row, actor=actor_of(request))
         except KauriError as error:
             messages.error(request, refusal(error))
             return HttpResponseRedirect(list_url(self.model))

@@ -335,7 +335,7 @@ class MovementAdmin(ReadOnlyAdmin):
     def _act(
         self, request: HttpRequest, object_id: str, service: Callable[..., Any], done: object, **given: str
     ) -> HttpResponse:
-        detail = self.get_object(request, object_id)
+        detail = self.row_of(request, object_id)
         attempt(
             request,
             lambda: service(order_id=detail.order.public_id, actor=actor_of(request), **given),

@@ -153,7 +153,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     )
     def send_again(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         del form
-        delivery = self.get_object(request, object_id)
+        delivery = self.row_of(request, object_id)
         attempt(
             request,
             lambda: delivery_redeliver(delivery_id=delivery.pk, actor=actor_of(request)),

@@ -320,7 +320,7 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
         done: object,
         given: dict[str, Any],
     ) -> HttpResponse:
-        case = self.get_object(request, object_id)
+        case = self.row_of(request, object_id)
         actor = actor_of(request)
         attempt(request, lambda: service(case_id=case.public_id, actor=actor, **given), done)
         return back_to(request, page_url(case))

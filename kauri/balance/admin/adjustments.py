@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -28,7 +27,6 @@ from kauri.common.actor import Actor
 from kauri.common.admin import (
     EMPTY,
     MoneyInput,
-    actor_of,
     label_column,
     money,
     page_link,
@@ -113,6 +111,29 @@ def _known(row: Any, name: str) -> int:
     return int(row.pk)
 
 
+def _propose(form: Any, actor: Actor) -> Adjustment:
+    given = form.cleaned_data
+    if given["reverses_number"]:
+        return adjustments.reversal_propose(
+            transfer_id=given["reverses_number"],
+            reason=given["reason"],
+            document=form.paper(),
+            actor=actor,
+        )
+    if given["currency"] is None:
+        raise KauriError("validation_error", fields={"currency": "required"})
+    return adjustments.adjustment_propose(
+        currency_id=given["currency"].pk,
+        amount=given["amount"],
+        source=form.place("source"),
+        target=form.place("target"),
+        reason=given["reason"],
+        document=form.paper(),
+        actor=actor,
+        corrects=given["corrects"],
+    )
+
+
 @admin.register(Adjustment)
 class AdjustmentAdmin(TwoPeopleAdmin):
     list_display = ("number", "what", "state_label", "proposed_by", "proposed", "decided_by", "corrects")
@@ -134,6 +155,8 @@ class AdjustmentAdmin(TwoPeopleAdmin):
     propose_permission = adjustments.PROPOSE
     decide_permission = adjustments.DECIDE
     services: ClassVar[dict[str, Callable[..., Any]]] = {
+        "propose": _propose,
+        "document": adjustments.document_of,
         "approve": lambda row_id, **given: adjustments.adjustment_approve(adjustment_id=row_id, **given),
         "reject": lambda row_id, **given: adjustments.adjustment_reject(adjustment_id=row_id, **given),
         "withdraw": lambda row_id, **given: adjustments.adjustment_withdraw(adjustment_id=row_id, **given),
@@ -173,31 +196,6 @@ class AdjustmentAdmin(TwoPeopleAdmin):
     @display(description=_("transfer"))
     def posted(self, obj: Adjustment) -> SafeString:
         return page_link(obj.transfer)
-
-    def propose(self, request: HttpRequest, form: Any) -> Adjustment:
-        given, actor = form.cleaned_data, actor_of(request)
-        if given["reverses_number"]:
-            return adjustments.reversal_propose(
-                transfer_id=given["reverses_number"],
-                reason=given["reason"],
-                document=form.paper(),
-                actor=actor,
-            )
-        if given["currency"] is None:
-            raise KauriError("validation_error", fields={"currency": "required"})
-        return adjustments.adjustment_propose(
-            currency_id=given["currency"].pk,
-            amount=given["amount"],
-            source=form.place("source"),
-            target=form.place("target"),
-            reason=given["reason"],
-            document=form.paper(),
-            actor=actor,
-            corrects=given["corrects"],
-        )
-
-    def document_bytes(self, row: Adjustment, actor: Actor) -> tuple[bytes, str]:
-        return adjustments.document_of(row, actor=actor)
 
 
 def _account(kind: int | None, owner: Any) -> SafeString:

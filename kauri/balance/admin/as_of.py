@@ -76,7 +76,7 @@ class AsOfMixin:
         },
     )
     def read_as_of(self, request: HttpRequest, form: MomentForm, object_id: str) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         given: datetime | None = form.cleaned_data["at"]
         query = "" if given is None else f"?at={quote(clock.iso(given.replace(tzinfo=UTC)) or '')}"
         return back_to(request, f"{page_url(row)}{query}")

@@ -281,7 +281,7 @@ class ProposalAdmin(ReadOnlyAdmin):
     )
     def withdraw(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         del form
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         attempt(
             request,
             lambda: proposals.withdraw(proposal_id=row.public_id, actor=actor_of(request)),
@@ -301,7 +301,7 @@ class ProposalAdmin(ReadOnlyAdmin):
         },
     )
     def revert(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         made: list[Proposal] = []
         attempt(
             request,
@@ -317,7 +317,7 @@ class ProposalAdmin(ReadOnlyAdmin):
     def _decide(
         self, request: HttpRequest, object_id: str, service: Callable[..., Proposal], reason: str
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         said = {
             Proposal.State.APPLIED: _("The change is in effect."),
             Proposal.State.APPROVED: _("Approved: it takes effect when its moment comes."),

@@ -251,7 +251,7 @@ class DepositAdmin(ReadOnlyAdmin):
         done: object,
         form: ReasonForm,
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         attempt(
             request,
             lambda: service(

@@ -351,7 +351,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
         return self._decide(request, object_id, unmatched.act_withdraw, _("Withdrawn: nothing moves."))
 
     def _propose(self, request: HttpRequest, object_id: str, **given: Any) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         attempt(
             request,
             lambda: unmatched.act_propose(payin_id=row.public_id, actor=actor_of(request), **given),
@@ -362,7 +362,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
     def _decide(
         self, request: HttpRequest, object_id: str, service: Callable[..., Any], done: object, **given: str
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         act = _waiting(row)
         if act is not None:
             attempt(request, lambda: service(act_id=act.public_id, actor=actor_of(request), **given), done)

@@ -338,7 +338,7 @@ class OrderAdmin(ReadOnlyAdmin):
         dialog={"title": _("Add a note"), "form_class": NoteForm, "form_submit_text": _("Keep the note")},
     )
     def note(self, request: HttpRequest, form: NoteForm, object_id: str) -> HttpResponse:
-        order = self.get_object(request, object_id)
+        order = self.row_of(request, object_id)
         attempt(
             request,
             lambda: note_add(

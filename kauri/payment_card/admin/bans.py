@@ -151,7 +151,7 @@ class CardBanAdmin(ReadOnlyAdmin):
         },
     )
     def lift(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        ban = self.get_object(request, object_id)
+        ban = self.row_of(request, object_id)
         attempt(
             request,
             lambda: bans.card_unban(

@@ -294,7 +294,7 @@ class PaymentCardAdmin(ReadOnlyAdmin):
     def _do(
         self, request: HttpRequest, form: ReasonForm, object_id: str, service: Any, done: object
     ) -> HttpResponse:
-        card = self.get_object(request, object_id)
+        card = self.row_of(request, object_id)
         reason = form.cleaned_data["reason"]
         attempt(request, lambda: service(card_id=card.pk, reason=reason, actor=actor_of(request)), done)
         return back_to(request, page_url(card))

@@ -29,12 +29,12 @@ from kauri.common.admin import (
     page_link,
     page_url,
     raw,
-    raw_column,
     short,
     when_column,
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import PeriodFilter
+from kauri.payment_provider.admin.sendings import PAYOUT_TONES, SendingAdmin
 from kauri.payment_provider.models import Payin, Payout, ProviderBalanceSnapshot
 from kauri.payment_provider.services import can_cancel, payout_cancel
 
@@ -47,14 +47,6 @@ PAYIN_TONES: Final[dict[str, str]] = {
     "held": "bad",
     "returned": "",
     "kept": "",
-}
-PAYOUT_TONES: Final[dict[str, str]] = {
-    "new": "info",
-    "prepared": "info",
-    "sent": "info",
-    "unknown": "bad",
-    "confirmed": "good",
-    "failed": "bad",
 }
 
 
@@ -132,9 +124,7 @@ class PayinAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Payout)
-class PayoutAdmin(ReadOnlyAdmin):
-    """``payload`` is what was signed: it stays in the database."""
-
+class PayoutAdmin(SendingAdmin):
     list_display = ("created", "amount_shown", "state_label", "provider", "to", "order", "attempts", "error")
     list_display_links = ("created", "amount_shown")
     list_select_related = ("provider", "currency")
@@ -186,31 +176,7 @@ class PayoutAdmin(ReadOnlyAdmin):
         (_("Provider's answer"), {"fields": ("answer_shown",)}),
     )
     actions_detail = ("cancel",)
-    amount_shown = money_column("amount", "currency", _("amount"))
-    state_label = label_column("state", _("state"), PAYOUT_TONES)
     order = order_column()
-    created = when_column("created_at", _("created"))
-    sent = when_column("sent_at", _("sent"))
-    next_try = when_column("next_attempt_at", _("next attempt"))
-    finished = when_column("finished_at", _("finished"))
-    answer_shown = raw_column("answer", _("provider's answer"))
-    earlier_shown = raw_column("earlier", _("replaced attempts"))
-
-    @display(description=_("destination"))
-    def to(self, obj: Payout) -> SafeString:
-        return copyable(obj.destination, short(obj.destination))
-
-    @display(description=_("destination"))
-    def destination_full(self, obj: Payout) -> SafeString:
-        return copyable(obj.destination)
-
-    @display(description=_("provider's id"))
-    def reference_full(self, obj: Payout) -> SafeString:
-        return copyable(obj.provider_reference)
-
-    @display(description=_("cost"))
-    def cost_shown(self, obj: Payout) -> SafeString:
-        return money(obj.cost, obj.cost_currency) if obj.cost_currency else EMPTY
 
     def has_cancel_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         if not request.user.has_perm("payment_provider.cancel_payout") or object_id is None:
@@ -233,7 +199,7 @@ class PayoutAdmin(ReadOnlyAdmin):
         },
     )
     def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
-        payout = self.get_object(request, object_id)
+        payout = self.row_of(request, object_id)
         attempt(
             request,
             lambda: payout_cancel(

@@ -132,7 +132,7 @@ class ForeignTokenAdmin(ReadOnlyAdmin):
         },
     )
     def explain(self, request: HttpRequest, form: ExplainForm, object_id: str) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         given = form.cleaned_data
         attempt(
             request,

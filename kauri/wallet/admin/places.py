@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -28,23 +28,14 @@ from kauri.common.admin import (
     money_column,
     page_link,
     page_url,
-    raw_column,
     short,
     when_column,
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.core.admin import PeriodFilter
+from kauri.payment_provider.admin import SendingAdmin
 from kauri.wallet.models import DepositAddress, PaymentLink, Reconciliation, ReconciliationBreak, Sweep
 from kauri.wallet.reconciling import break_explain
-
-STATE_TONES: Final[dict[str, str]] = {
-    "new": "info",
-    "prepared": "info",
-    "sent": "info",
-    "unknown": "bad",
-    "confirmed": "good",
-    "failed": "bad",
-}
 
 
 class GivenFilter(SimpleListFilter):
@@ -104,7 +95,7 @@ class DepositAddressAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Sweep)
-class SweepAdmin(ReadOnlyAdmin):
+class SweepAdmin(SendingAdmin):
     list_display = ("made", "amount_shown", "purpose_label", "state_label", "provider", "transaction_short")
     list_display_links = ("made", "amount_shown")
     list_select_related = ("provider", "currency", "address")
@@ -139,14 +130,8 @@ class SweepAdmin(ReadOnlyAdmin):
         "sent",
         "finished",
     )
-    amount_shown = money_column("amount", "currency", _("amount"))
-    state_label = label_column("state", _("state"), STATE_TONES)
     purpose_label = label_column("purpose", _("purpose"), {})
     made = when_column("created_at", _("made"))
-    sent = when_column("sent_at", _("sent"))
-    finished = when_column("finished_at", _("finished"))
-    answer_shown = raw_column("answer", _("provider's answer"))
-    earlier_shown = raw_column("earlier", _("replaced attempts"))
 
     @display(description=_("transaction"))
     def transaction_short(self, obj: Sweep) -> SafeString:
@@ -159,14 +144,6 @@ class SweepAdmin(ReadOnlyAdmin):
     @display(description=_("from address"))
     def source_full(self, obj: Sweep) -> SafeString:
         return copyable(obj.source_address)
-
-    @display(description=_("destination"))
-    def destination_full(self, obj: Sweep) -> SafeString:
-        return copyable(obj.destination)
-
-    @display(description=_("cost"))
-    def cost_shown(self, obj: Sweep) -> SafeString:
-        return EMPTY if obj.cost is None or obj.cost_currency is None else money(obj.cost, obj.cost_currency)
 
 
 @admin.register(Reconciliation)
@@ -276,7 +253,7 @@ class ReconciliationBreakAdmin(ReadOnlyAdmin):
         },
     )
     def explain(self, request: HttpRequest, form: ExplainForm, object_id: str) -> HttpResponse:
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         attempt(
             request,
             lambda: break_explain(

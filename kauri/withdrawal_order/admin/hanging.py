@@ -23,22 +23,18 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, 
 from kauri.common.actor import Actor
 from kauri.common.admin import (
     EMPTY,
-    ReadOnlyAdmin,
     actor_of,
     attempt,
     back_to,
     badge,
-    copyable,
     label_column,
     link,
     list_url,
     money,
-    money_column,
     order_column,
     order_link,
     page_link,
     page_url,
-    raw_column,
     short,
     table,
     when,
@@ -47,7 +43,7 @@ from kauri.common.admin import (
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.two_people import ProposalForm, TwoPeopleAdmin
 from kauri.core.models import AuditEntry
-from kauri.payment_provider.admin import PAYOUT_TONES
+from kauri.payment_provider.admin import SendingAdmin
 from kauri.payment_provider.models import Payout
 from kauri.payment_provider.services import payout_ask
 from kauri.withdrawal_order import closing
@@ -85,7 +81,7 @@ class QueueFilter(SimpleListFilter):
 
 
 @admin.register(HangingPayout)
-class HangingPayoutAdmin(ReadOnlyAdmin):
+class HangingPayoutAdmin(SendingAdmin):
     """What we asked, what the provider says, and what people decided."""
 
     list_display = ("since", "amount_shown", "state_label", "provider", "to", "attempts", "error")
@@ -129,37 +125,19 @@ class HangingPayoutAdmin(ReadOnlyAdmin):
         (_("On record"), {"fields": ("payout_page", "audited")}),
     )
     actions_detail = ("ask_again",)
-    amount_shown = money_column("amount", "currency", _("amount"))
-    state_label = label_column("state", _("state"), PAYOUT_TONES)
     order = order_column()
     since = when_column("created_at", _("since"))
-    created = when_column("created_at", _("created"))
-    sent = when_column("sent_at", _("sent"))
     unknown = when_column("unknown_since", _("unknown since"))
-    next_try = when_column("next_attempt_at", _("next attempt"))
-    answer_shown = raw_column("answer", _("provider's answer"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HangingPayout]:
         rows = super().get_queryset(request).select_related("provider", "currency")
         closed = Closing.objects.exclude(state=Closing.State.WITHDRAWN).values("order__public_id")
         return rows.filter(hanging() | Q(order_id__in=closed))
 
-    @display(description=_("destination"))
-    def to(self, obj: Payout) -> SafeString:
-        return copyable(obj.destination, short(obj.destination))
-
-    @display(description=_("destination"))
-    def destination_full(self, obj: Payout) -> SafeString:
-        return copyable(obj.destination)
-
     @display(description=_("customer"))
     def customer(self, obj: Payout) -> SafeString:
         part = getattr(obj, "part", None)
         return EMPTY if part is None else page_link(part.detail.order.owner)
-
-    @display(description=_("provider's id"))
-    def reference_full(self, obj: Payout) -> SafeString:
-        return copyable(obj.provider_reference)
 
     @display(description=_("last error"))
     def error(self, obj: Payout) -> SafeString:
@@ -240,7 +218,7 @@ class HangingPayoutAdmin(ReadOnlyAdmin):
     )
     def ask_again(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         del form
-        row = self.get_object(request, object_id)
+        row = self.row_of(request, object_id)
         attempt(
             request,
             lambda: payout_ask(payout_id=row.public_id, actor=actor_of(request)),
@@ -274,6 +252,19 @@ class ClosingForm(ProposalForm):
     class Meta:
         model = Closing
         fields: ClassVar[list[str]] = []
+
+
+def _propose(form: Any, actor: Actor) -> Closing:
+    given = form.cleaned_data
+    return closing.closing_propose(
+        payout_id=uuid.UUID(str(given["payout"])),
+        outcome=Closing.Outcome(given["outcome"]),
+        reference=given["reference"],
+        whole_order=given["whole_order"],
+        reason=given["reason"],
+        document=form.paper(),
+        actor=actor,
+    )
 
 
 @admin.register(Closing)
@@ -320,6 +311,8 @@ class ClosingAdmin(TwoPeopleAdmin):
     propose_permission = closing.PROPOSE
     decide_permission = closing.DECIDE
     services: ClassVar[dict[str, Callable[..., Any]]] = {
+        "propose": _propose,
+        "document": closing.document_of,
         "approve": lambda row_id, **given: closing.closing_approve(closing_id=row_id, **given),
         "reject": lambda row_id, **given: closing.closing_reject(closing_id=row_id, **given),
         "withdraw": lambda row_id, **given: closing.closing_withdraw(closing_id=row_id, **given),
@@ -350,21 +343,6 @@ class ClosingAdmin(TwoPeopleAdmin):
             return link(url, _("every open payout of the order"))
         url = reverse("admin:withdrawal_order_hangingpayout_change", args=(obj.payout.public_id,))
         return link(url, short(obj.payout.public_id))
-
-    def propose(self, request: HttpRequest, form: Any) -> Closing:
-        given = form.cleaned_data
-        return closing.closing_propose(
-            payout_id=uuid.UUID(str(given["payout"])),
-            outcome=Closing.Outcome(given["outcome"]),
-            reference=given["reference"],
-            whole_order=given["whole_order"],
-            reason=given["reason"],
-            document=form.paper(),
-            actor=actor_of(request),
-        )
-
-    def document_bytes(self, row: Closing, actor: Actor) -> tuple[bytes, str]:
-        return closing.document_of(row, actor=actor)
 
 
 def _closings(payout: Payout) -> QuerySet[Closing]:
