@@ -17,14 +17,13 @@ from kauri.common import clock
 from kauri.common.admin import page_url
 from kauri.core.models import AuditEntry, Provider
 from tests.backoffice import scene
-from tests.backoffice.test_browser import Window, sign_in, window
+from tests.backoffice.window import Window, sign_in
 from tests.kauri.account.papers import PDF
 
 pytestmark = pytest.mark.usefixtures("house")
 
 AtDesk = Callable[..., Client]
 SENT = {"_form_submitted": "True"}
-__all__ = ["window"]
 
 
 def act(name: str, case: VerificationCase) -> str:
