@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from backoffice.customer import CustomerFacts
 from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
 from kauri.balance.admin import AsOfMixin, as_of_note
@@ -36,6 +37,7 @@ from kauri.common.admin import (
     when,
 )
 from kauri.common.scopes import seen
+from kauri.core.admin import act_words
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
@@ -68,14 +70,17 @@ ROLE_APPS = (
 
 
 @admin.register(User)
-class CustomerAdmin(AsOfMixin, PersonAdmin):
+class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
     """Everything about one customer; an operator's roles on theirs."""
 
     CUSTOMER_SETS: ClassVar[Any] = (
         (_("Customer"), {"fields": PersonAdmin.PROFILE}),
         (_("Balances"), {"fields": ("balances",)}),
         (_("Verification"), {"fields": ("level_shown", "cases_shown", "decisions")}),
+        (_("Notes"), {"fields": ("notes_shown",)}),
         (_("Orders"), {"fields": ("orders_shown",), "classes": ("tab",)}),
+        (_("Ledger"), {"fields": ("ledger_shown",), "classes": ("tab",)}),
+        (_("Rules"), {"fields": ("rules_shown",), "classes": ("tab",)}),
         (_("Addresses"), {"fields": ("addresses",), "classes": ("tab",)}),
         (_("Cards"), {"fields": ("cards_shown",), "classes": ("tab",)}),
         (_("Keys and sign-ins"), {"fields": ("keys", "sign_in_list"), "classes": ("tab",)}),
@@ -83,7 +88,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
         (_("Webhooks and messages"), {"fields": ("messages_sent",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("audited",), "classes": ("tab",)}),
     )
-    actions_detail = (*PersonAdmin.actions_detail, "read_as_of")
+    actions_detail = (*PersonAdmin.actions_detail, "note", "read_as_of")
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
         (_("Roles"), {"fields": ("groups",)}),
@@ -255,7 +260,7 @@ def _audit_table(entries: Any) -> SafeString:
             (
                 page_link(row, f"{row.at:%Y-%m-%d %H:%M}"),
                 row.actor_label,
-                row.verb,
+                act_words(row.verb),
                 row.object_label or row.object_id,
                 row.reason or EMPTY,
                 changes(row.before, row.after) if row.before or row.after else EMPTY,

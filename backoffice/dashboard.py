@@ -25,7 +25,7 @@ from kauri.callbacks.models import InboundCallback
 from kauri.common import clock
 from kauri.common.admin import age, list_url, money, page_url
 from kauri.common.scopes import Scope, narrow
-from kauri.core.models import Currency, Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
+from kauri.core.models import AuditCheck, Currency, Heartbeat, OutboxEvent, Proposal, Provider, ScheduleRun
 from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
 from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD
@@ -82,7 +82,10 @@ def figures(request: HttpRequest) -> dict[str, Any]:
         "cards": _work(request),
         "coverage": _coverage(request) if whole and can("balance.view_ledgeraccount") else None,
         "providers": _providers(scope) if can("core.view_provider") else [],
-        "checks": _checks() if can("balance.view_selfcheck") and not scope.is_limited else [],
+        "checks": [
+            *(_checks() if can("balance.view_selfcheck") and not scope.is_limited else []),
+            *(_audited() if can("core.view_auditcheck") and not scope.is_limited else []),
+        ],
         "workers": _workers(scope) if can("core.view_heartbeat") else [],
         "read_at": f"{clock.now():%H:%M:%S}",
     }
@@ -309,6 +312,18 @@ def _checks() -> list[Line]:
     return [
         Line(title, page_url(last), "bad", said % {"count": len(last.findings), "age": age(last.finished_at)})
     ]
+
+
+def _audited() -> list[Line]:
+    """Whether the audit stands as it was written, and since when nobody has looked."""
+    last, title = AuditCheck.objects.order_by("-id").first(), _("Audit's chain")
+    if last is None:
+        return [Line(title, list_url(AuditCheck), "warn", _("has never been proven"))]
+    if not last.is_clean:
+        said = str(_("not as it was written, found %(age)s"))
+        return [Line(title, page_url(last), "bad", said % {"age": age(last.finished_at)})]
+    said = str(_("every entry stands, proven %(age)s"))
+    return [Line(title, page_url(last), "good", said % {"age": age(last.finished_at)})]
 
 
 def _workers(scope: Scope) -> list[Line]:

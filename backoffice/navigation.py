@@ -18,8 +18,9 @@ from kauri.account.cases.queue import queue as verification_queue
 from kauri.account.models import User
 from kauri.balance.models import Adjustment
 from kauri.callbacks.models import InboundCallback
-from kauri.common.admin import page_url, searched, short
+from kauri.common.admin import page_url, short
 from kauri.common.scopes import narrow
+from kauri.common.search import searched
 from kauri.core.models import Proposal
 from kauri.deposit_order import holds
 from kauri.notification.models import Delivery
@@ -290,6 +291,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
         True,
         (
             Screen(_("Audit"), "policy", "core.auditentry"),
+            Screen(_("Proofs of the audit"), "verified", "core.auditcheck"),
             Screen(_("Sign-ins"), "login", "account.signin"),
             Screen(_("Operators"), "badge", "account.user", "?who=operators", permission="auth.view_group"),
             Screen(_("Roles"), "admin_panel_settings", "auth.group"),

@@ -34,13 +34,17 @@ READ: Final = frozenset(
 #: Written once.
 APPEND: Final = frozenset(
     {
+        "account_customernote",
         "account_verificationanswer",
         "account_verificationdecision",
         "account_verificationdocument",
         "account_verificationmove",
         "balance_selfcheck",
         "balance_trialbalancepack",
+        "core_auditblock",
+        "core_auditcheck",
         "core_auditentry",
+        "core_auditkey",
         "exchange_rate_usdrate",
         "order_core_approvalvote",
         "order_core_ordernote",

@@ -47,6 +47,8 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("verifiers_check", "account.tasks.verifiers_check", minutes=5),
     _s("proposals_apply", "core.tasks.proposals_apply", minutes=1),
     _s("switches_expire", "core.tasks.switches_expire", minutes=1),
+    _s("audit_seal", "core.tasks.audit_seal", seconds=15),
+    _s("audit_verify", "core.tasks.audit_verify", hours=24),
     _s("idempotency_forget", "core.tasks.idempotency_forget", hours=1),
 )
 

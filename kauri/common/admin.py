@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from django import forms
@@ -35,6 +34,7 @@ from kauri.common.errors import KauriError, text_for
 from kauri.common.models import MoneyField
 from kauri.common.money import grouped, plain
 from kauri.common.scoped_admin import ScopedAdmin, for_viewer
+from kauri.common.search import searched
 
 EMPTY = SafeString('<span class="k-none">–</span>')
 Column = Callable[[Any, Any], Any]
@@ -391,17 +391,3 @@ class ReadOnlyAdmin(HouseAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         del request, obj
         return False
-
-
-def searched(term: str, kind: str) -> object | None:
-    """``term`` as a value of ``kind``, or None when it cannot be one."""
-    if kind == "text":
-        return term
-    if kind == "lower":
-        return term.lower()
-    kinds: dict[str, Callable[[str], object]] = {"uuid": uuid.UUID, "int": int, "address": ip_address}
-    try:
-        value = kinds[kind](term)
-    except ValueError:
-        return None
-    return str(value) if kind == "address" else value

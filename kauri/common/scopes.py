@@ -196,6 +196,7 @@ SCOPED: Final[Mapping[str, Hangs]] = {
         among("entries__account__provider"),
     ),
     "callbacks.inboundcallback": Hangs(hidden, hidden, named("provider_code", "core.provider", "code")),
+    "core.auditcheck": _HOUSE,
     "core.auditentry": Hangs(own=_acts_of_ones_own),
     "core.currency": Hangs(currencies=within("pk")),
     "core.network": Hangs(currencies=within("currency")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.module_loading import import_string
 
 from kauri.common.actor import SYSTEM
-from kauri.core import proposals, services, switches
+from kauri.core import proposals, sealing, services, switches
 
 
 def heartbeat(cluster: str) -> None:
@@ -21,6 +21,16 @@ def idempotency_forget() -> None:
 def proposals_apply() -> None:
     """What was approved for now takes effect; what nobody decided on expires."""
     proposals.apply_due(SYSTEM)
+
+
+def audit_seal() -> None:
+    """Entries of the audit that wait go into the chain."""
+    sealing.audit_seal()
+
+
+def audit_verify() -> None:
+    """Prove the whole chain of the audit."""
+    sealing.audit_verify()
 
 
 def switches_expire() -> None:

@@ -31,13 +31,13 @@ from kauri.common.admin import (
     money,
     page_link,
     page_url,
-    searched,
     short,
     table,
     when,
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow, seen
+from kauri.common.search import searched
 from kauri.core.admin import PeriodFilter
 from kauri.core.admin.proposals import ApproveForm
 from kauri.internal_movement_order import services

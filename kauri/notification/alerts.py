@@ -15,6 +15,15 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"⏳ {_WAITING.get(p['type'], 'Order')} waits: {p['amount']} {p['currency']}\n"
         f"Customer: {p['customer']}\nWhy: {'; '.join(p['rules'])}\n{url}/order_core/order/{p['order_id']}/"
     ),
+    "audit.broken": lambda p, url: (
+        f"🚨 The audit is not as it was written: {'; '.join(p['laws'])}\n{url}/core/auditcheck/{p['check']}/change/"
+    ),
+    "approval.handed": lambda p, url: (
+        f"🤝 {p['by']} hands a withdrawal to {p['to']}: {p['amount']} {p['currency']}\n"
+        f"Customer: {p['customer']}\n"
+        + (f"{p['words']}\n" if p["words"] else "")
+        + f"{url}/order_core/order/{p['order_id']}/"
+    ),
     "payout.unknown": lambda p, url: (
         f"❓ Payout outcome unknown: {p['amount']} {p['currency']} through {p['provider']}\n"
         f"{p['reason']}\n{url}/order_core/order/{p['order_id']}/"

@@ -45,11 +45,11 @@ def vote(
     ``rate_unavailable`` where the operator's limit can't be compared, and ``totp_required`` and
     ``totp_invalid`` where it asks for a code.
     """
-    approval = lock(Approval.objects.filter(order=order)).first()
-    if approval is None or approval.state != Approval.State.PENDING:
-        raise KauriError("wrong_state", "somebody has already decided on this order")
+    approval = _waiting(order, "somebody has already decided on this order")
     if not actor.is_operator or actor.id == str(order.owner_id):
         raise KauriError("forbidden", "nobody decides on their own order")
+    if approval.held_at is not None:
+        raise KauriError("wrong_state", "this order is on hold")
     if approval.taken_by_id is not None and str(approval.taken_by_id) != actor.id:
         raise KauriError("wrong_state", "another operator has taken this order")
     if approval.votes.filter(actor_kind=actor.kind.value, actor_id=actor.id).exists():
@@ -91,24 +91,28 @@ def withdraw(order: Order) -> None:
 
     Raises ``wrong_state`` (decided already).
     """
-    approval = lock(Approval.objects.filter(order=order)).first()
-    if approval is None or approval.state != Approval.State.PENDING:
-        raise KauriError("wrong_state", "somebody has already decided on this order")
+    approval = _waiting(order, "somebody has already decided on this order")
     approval.state = Approval.State.WITHDRAWN
     approval.taken_by = None
     approval.taken_at = None
+    _off_hold(approval)
     approval.decided_at = clock.now()
     approval.save()
 
 
 def take(order: Order, *, actor: Actor) -> Approval:
-    """Mark a waiting order as being looked at by ``actor``."""
-    approval = lock(Approval.objects.filter(order=order)).first()
-    if approval is None or approval.state != Approval.State.PENDING:
-        raise KauriError("wrong_state", "this order no longer waits")
+    """Mark a waiting order as being looked at by ``actor``. ``wrong_state``: decided, on hold, another's."""
+    return hand(order, to=int(actor.id), actor=actor)
+
+
+def hand(order: Order, *, to: int, actor: Actor) -> Approval:
+    """Mark a waiting order as being looked at by the operator ``to``; what another has is not ours to hand."""
+    approval = _waiting(order)
+    if approval.held_at is not None:
+        raise KauriError("wrong_state", "this order is on hold")
     if approval.taken_by_id is not None and str(approval.taken_by_id) != actor.id:
         raise KauriError("wrong_state", "another operator has taken this order")
-    approval.taken_by_id = int(actor.id)
+    approval.taken_by_id = to
     approval.taken_at = clock.now()
     approval.save(update_fields=["taken_by", "taken_at"])
     return approval
@@ -116,12 +120,53 @@ def take(order: Order, *, actor: Actor) -> Approval:
 
 def untake(order: Order, *, actor: Actor) -> Approval:
     """Give a taken order back to the queue; anyone who may decide may do so."""
-    approval = lock(Approval.objects.filter(order=order)).first()
-    if approval is None or approval.state != Approval.State.PENDING:
-        raise KauriError("wrong_state", "this order no longer waits")
+    approval = _waiting(order)
     if not actor.is_operator:
         raise KauriError("forbidden")
     approval.taken_by = None
     approval.taken_at = None
     approval.save(update_fields=["taken_by", "taken_at"])
     return approval
+
+
+def hold(order: Order, *, reason: str, actor: Actor) -> Approval:
+    """Put a waiting order aside: out of the queue, decided by nobody, until it is put back.
+
+    Raises ``wrong_state``: decided, on hold already, or taken by another operator.
+    """
+    approval = _waiting(order)
+    if approval.held_at is not None:
+        raise KauriError("wrong_state", "this order is on hold already")
+    if approval.taken_by_id is not None and str(approval.taken_by_id) != actor.id:
+        raise KauriError("wrong_state", "another operator has taken this order")
+    approval.taken_by = None
+    approval.taken_at = None
+    approval.held_by_id = int(actor.id)
+    approval.held_at = clock.now()
+    approval.held_reason = reason
+    approval.save()
+    return approval
+
+
+def unhold(order: Order) -> Approval:
+    """Put an order that was on hold back into the queue, at its old place."""
+    approval = _waiting(order)
+    if approval.held_at is None:
+        raise KauriError("wrong_state", "this order is not on hold")
+    _off_hold(approval)
+    approval.save(update_fields=["held_by", "held_at", "held_reason"])
+    return approval
+
+
+def _waiting(order: Order, otherwise: str = "this order no longer waits") -> Approval:
+    """The order's approval, locked, while it waits."""
+    approval = lock(Approval.objects.filter(order=order)).first()
+    if approval is None or approval.state != Approval.State.PENDING:
+        raise KauriError("wrong_state", otherwise)
+    return approval
+
+
+def _off_hold(approval: Approval) -> None:
+    approval.held_by = None
+    approval.held_at = None
+    approval.held_reason = ""

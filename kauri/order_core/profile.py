@@ -62,14 +62,7 @@ SHAPES: Final[dict[OrderType, Shape]] = {
 def terms(user: User, language: str) -> dict[str, dict[str, Any]]:
     """Three blocks an order type: ``*_limits``, ``*_fees``, ``*_processing_rules``. Four queries."""
     currencies = list(Currency.objects.prefetch_related("networks"))
-    rows = list(
-        Policy.objects.filter(
-            Q(user__isnull=True) | Q(user=user),
-            Q(group__isnull=True) | Q(group=user.group_id),
-            account_type__in=["", user.account_type],
-            operation__in=SHAPES,
-        )
-    )
+    rows = _rows(user)
     off = switched_off(
         *(operation.value.lower() for operation in SHAPES),
         *(f"currency:{currency.code}" for currency in currencies),
@@ -94,6 +87,24 @@ def terms(user: User, language: str) -> dict[str, dict[str, Any]]:
                 ),
             )
     return blocks
+
+
+def standing(user: User) -> list[policies.Resolved]:
+    """The policy of every operation in every currency that is on, as it holds for ``user``. Two queries."""
+    rows, currencies = _rows(user), list(Currency.objects.filter(is_enabled=True))
+    return [_policy(operation, currency, user, rows) for operation in SHAPES for currency in currencies]
+
+
+def _rows(user: User) -> list[Policy]:
+    """The rows that could say something of ``user``. One query."""
+    return list(
+        Policy.objects.filter(
+            Q(user__isnull=True) | Q(user=user),
+            Q(group__isnull=True) | Q(group=user.group_id),
+            account_type__in=["", user.account_type],
+            operation__in=SHAPES,
+        )
+    )
 
 
 def terms_of(

@@ -32,7 +32,12 @@ def note_add(*, order_id: uuid.UUID, text: str, actor: Actor) -> OrderNote:
     if order is None:
         raise KauriError("not_found")
     require_scope(actor, order)
-    note = OrderNote(order=order, text=text.strip(), at=clock.now())
+    return note_keep(order, text.strip(), actor)
+
+
+def note_keep(order: Order, text: str, actor: Actor) -> OrderNote:
+    """The note of an act that is allowed already, in its transaction."""
+    note = OrderNote(order=order, text=text, at=clock.now())
     note.stamp(actor, request_id.get())
     note.save(force_insert=True)
     audit(actor, "note_add", object_type="order", object_id=order.public_id, after={"text": note.text})

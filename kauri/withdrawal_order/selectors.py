@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from django.contrib.auth.models import Permission
 from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from kauri.account.models import SignIn, User, VerificationDecision
 from kauri.balance.selectors import CustomerBalance, customer_balances, order_transfers
 from kauri.common import clock
+from kauri.common.actor import ActorKind
 from kauri.common.money import ZERO
 from kauri.common.scopes import EVERYTHING, Scope, narrow
 from kauri.notification.models import Delivery
@@ -25,11 +26,11 @@ from kauri.payment_provider.models import Payout
 from kauri.withdrawal_order.known import saved_destinations
 from kauri.withdrawal_order.models import SavedDestination, WithdrawalDetail, WithdrawalPart
 
+APPROVE: Final = "withdrawal_order.approve_withdrawaldetail"
 OVERDUE_AFTER: Final = timedelta(minutes=30)
 #: A payout that has been open for so long hangs; retries are never further apart than ``ON_PURPOSE``.
 HANGS_AFTER: Final = timedelta(hours=1)
 ON_PURPOSE: Final = timedelta(minutes=11)
-YOUNG_ACCOUNT: Final = timedelta(days=7)
 #: For pages of orders: the parts of all of them, with their payouts, in one query.
 WITHDRAWAL_PARTS: Final = Prefetch(
     "withdrawal__parts", queryset=WithdrawalPart.objects.select_related("payout")
@@ -80,14 +81,6 @@ class Origin:
     ip_known: bool
     device_known: bool
     sign_ins: list[SignIn]
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One fact that speaks for or against: ``good``, ``warn`` or ``bad``, in words."""
-
-    tone: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +144,10 @@ def hanging() -> Q:
 
 
 def queue() -> QuerySet[Approval]:
-    """Withdrawals that wait for a person, the oldest first."""
-    return Approval.objects.filter(state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL).order_by(
-        "created_at", "id"
-    )
+    """Withdrawals that wait for a person, the oldest first; those on hold wait for something else."""
+    return Approval.objects.filter(
+        state=Approval.State.PENDING, held_at__isnull=True, order__type=OrderType.WITHDRAWAL
+    ).order_by("created_at", "id")
 
 
 def queue_state(scope: Scope = EVERYTHING) -> QueueState:
@@ -192,8 +185,12 @@ def next_waiting(
 
 
 def waiting_approval(order_id: uuid.UUID) -> Approval | None:
-    """The order's approval with whoever took it; how it stands now."""
-    return Approval.objects.select_related("taken_by", "order").filter(order__public_id=order_id).first()
+    """The order's approval with whoever took it or put it aside; how it stands now."""
+    return (
+        Approval.objects.select_related("taken_by", "held_by", "order")
+        .filter(order__public_id=order_id)
+        .first()
+    )
 
 
 def happened(approval: Approval) -> str:
@@ -201,6 +198,9 @@ def happened(approval: Approval) -> str:
     if approval.state == Approval.State.WITHDRAWN:
         return _("The customer withdrew this order.")
     if approval.state == Approval.State.PENDING:
+        if approval.held_by is not None and approval.held_at is not None:
+            words = _("%(who)s put it on hold at %(at)s UTC.")
+            return words % {"who": approval.held_by.email, "at": f"{approval.held_at:%H:%M:%S}"}
         if approval.taken_by is None or approval.taken_at is None:
             return ""
         words = _("%(who)s took it at %(at)s UTC.")
@@ -219,9 +219,41 @@ def obstacle(order: Order, approval: Approval, operator_id: int, voted: bool) ->
         return _("This is your own order: somebody else decides.")
     if voted:
         return _("You have approved it. Another person has to approve it as well.")
+    if approval.held_by is not None:
+        return _("On hold: nobody decides until it is back in the queue.")
     if approval.taken_by is not None and approval.taken_by.pk != operator_id:
         return _("%(who)s has taken it. Release it first if you must decide.") % {"who": approval.taken_by}
     return ""
+
+
+def can_decide(operator: User, order: Order) -> bool:
+    """Whether the order could be handed to ``operator``: may approve, sees it, no party to it, no vote yet."""
+    return (
+        operator.is_staff
+        and operator.is_active
+        and operator.has_perm(APPROVE)
+        and operator.pk != order.owner_id
+        and narrow(Order.objects.filter(pk=order.pk), operator.scope).exists()
+        and not ApprovalVote.objects.filter(
+            approval__order=order, actor_kind=ActorKind.OPERATOR.value, actor_id=str(operator.pk)
+        ).exists()
+    )
+
+
+def deciders(operator_id: int) -> QuerySet[User]:
+    """The operators whose roles allow them to approve withdrawals, but for ``operator_id``. One query."""
+    app_label, _dot, codename = APPROVE.partition(".")
+    allowed = Permission.objects.filter(content_type__app_label=app_label, codename=codename)
+    return (
+        User.objects.filter(
+            Q(is_superuser=True) | Q(groups__permissions__in=allowed) | Q(user_permissions__in=allowed),
+            is_staff=True,
+            is_active=True,
+        )
+        .exclude(pk=operator_id)
+        .order_by("email")
+        .distinct()
+    )
 
 
 def details() -> QuerySet[WithdrawalDetail]:
@@ -232,6 +264,7 @@ def details() -> QuerySet[WithdrawalDetail]:
         "order__currency_out",
         "order__fee_currency",
         "order__approval__taken_by",
+        "order__approval__held_by",
         "order__split_from",
         "network",
         "provider",
@@ -344,54 +377,3 @@ def _last_orders(order: Order, scope: Scope) -> list[Order]:
         .select_related("currency_in", "currency_out")
         .order_by("-created_at", "-id")[:_LAST_ORDERS]
     )
-
-
-def signals(found: Decision) -> list[Signal]:
-    """What the facts say, worst first: the ten seconds' reading of the whole page."""
-    said = [*_destination_signals(found.destination), *_customer_signals(found), *_origin_signals(found)]
-    return sorted(said, key=lambda signal: ("bad", "warn", "good").index(signal.tone))
-
-
-def _destination_signals(known: DestinationHistory) -> list[Signal]:
-    said = []
-    if known.others:
-        who = ", ".join(user.email for user, _times in known.others)
-        said.append(Signal("bad", _("Other customers use this destination: %(who)s") % {"who": who}))
-    if known.is_new:
-        said.append(Signal("warn", _("The customer has never used this destination")))
-    elif known.own_done:
-        text = ngettext(
-            "The customer was paid out here %(count)s time before",
-            "The customer was paid out here %(count)s times before",
-            known.own_done,
-        )
-        said.append(Signal("good", text % {"count": known.own_done}))
-    else:
-        said.append(Signal("warn", _("Used before, but nothing has arrived there yet")))
-    return said
-
-
-def _customer_signals(found: Decision) -> list[Signal]:
-    owner, said = found.order.owner, []
-    if not owner.is_active:
-        said.append(Signal("bad", _("The account is disabled")))
-    if owner.email_verified_at is None:
-        said.append(Signal("bad", _("The e-mail is not confirmed")))
-    if owner.verification_level == 0:
-        said.append(Signal("bad", _("The customer is not verified")))
-    else:
-        text = _("Verified, level %(level)s") % {"level": owner.verification_level}
-        said.append(Signal("good", text))
-    if found.order.created_at - owner.created_at < YOUNG_ACCOUNT:
-        said.append(Signal("warn", _("The account is younger than a week")))
-    else:
-        said.append(Signal("good", _("The account is older than a week")))
-    return said
-
-
-def _origin_signals(found: Decision) -> list[Signal]:
-    if found.order.ip is None:
-        return []
-    if found.origin.ip_known:
-        return [Signal("good", _("Ordered from an address that the customer signed in from"))]
-    return [Signal("warn", _("Ordered from an address never seen in sign-ins"))]

@@ -220,28 +220,6 @@ def withdrawal_reject(*, order_id: uuid.UUID, actor: Actor, reason: str) -> Orde
     return _decide(order_id, actor, ApprovalVote.Decision.REJECT, reason.strip(), _rejected)
 
 
-@transaction.atomic
-def withdrawal_take(*, order_id: uuid.UUID, actor: Actor) -> Order:
-    """Tell the other operators that this one is being looked at."""
-    require_permission(actor, "withdrawal_order.approve_withdrawaldetail")
-    order = paying.locked(order_id)
-    require_scope(actor, order)
-    approvals.take(order, actor=actor)
-    audit(actor, "withdrawal_take", object_type="order", object_id=order.public_id)
-    return order
-
-
-@transaction.atomic
-def withdrawal_untake(*, order_id: uuid.UUID, actor: Actor) -> Order:
-    """Give it back to the queue."""
-    require_permission(actor, "withdrawal_order.approve_withdrawaldetail")
-    order = paying.locked(order_id)
-    require_scope(actor, order)
-    approvals.untake(order, actor=actor)
-    audit(actor, "withdrawal_untake", object_type="order", object_id=order.public_id)
-    return order
-
-
 def _decide(
     order_id: uuid.UUID,
     actor: Actor,

@@ -21,8 +21,8 @@ from kauri.withdrawal_order.services import (
     withdrawal_approve,
     withdrawal_cancel,
     withdrawal_reject,
-    withdrawal_take,
 )
+from kauri.withdrawal_order.waiting import withdrawal_take
 from tests.api.client import ApiClient
 from tests.moves import balance_of, code_of, events, give, sandbox_on, together, transfers, withdraw
 

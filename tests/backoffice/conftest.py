@@ -43,8 +43,9 @@ def at_desk(house: None) -> Callable[..., Client]:
     return sign_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for one file of tests: its driver runs an event loop, and with one running the bot can't start its own."""
     executable = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     assert executable, "no Chromium on this machine: apt-get install chromium"
     with sync_playwright() as playwright:

@@ -245,3 +245,38 @@ def test_the_queue_is_filtered(at_desk: AtDesk, order: Order, queue: str, shown:
     url = reverse("admin:withdrawal_order_withdrawaldetail_changelist")
     page = at_desk().get(url, {"queue": queue}).content.decode()
     assert page.count('class="field-amount') == shown
+
+
+def test_put_on_hold_and_back(at_desk: AtDesk, order: Order) -> None:
+    client = at_desk()
+    act(client, order, "hold", reason="until the bank opens")
+    page = client.get(page_of(order)).content.decode()
+    assert f"On hold, put there by {client.person.user.email}" in page
+    assert "until the bank opens" in page
+    assert 'data-testid="approve"' not in page
+    page = act(client, order, "approve", reason="")
+    assert "put it on hold at" in page
+    assert "Nothing was done twice." in page
+    url = reverse("admin:withdrawal_order_withdrawaldetail_changelist")
+    assert [
+        client.get(url, {"queue": queue}).content.decode().count('class="field-amount')
+        for queue in ("waiting", "held")
+    ] == [0, 1]
+    act(client, order, "unhold")
+    act(client, order, "approve", reason="")
+    assert status_of(order) == OrderStatus.PAYMENT_IN_PROGRESS
+
+
+def test_hand_and_ask_from_the_page(at_desk: AtDesk, order: Order) -> None:
+    client, other = at_desk(), scene.operator("Treasury", "other@example.com").user
+    page = client.get(page_of(order)).content.decode()
+    assert f'<option value="{other.public_id}">other@example.com</option>' in page
+    assert f"{client.person.user.email}</option>" not in page
+    page = act(client, order, "hand", to="nonsense", words="")
+    assert Approval.objects.get().taken_by is None
+    act(client, order, "hand", to=str(other.public_id), words="")
+    assert Approval.objects.get().taken_by == other
+    third = at_desk(person=scene.Person(other, scene.device_of(other)))
+    act(third, order, "ask", question="Is it your own wallet?")
+    page = third.get(page_of(order)).content.decode()
+    assert "Asked the customer: Is it your own wallet?" in page

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from kauri.account.models import User
 from kauri.balance import invariants
@@ -20,14 +19,12 @@ from kauri.deposit_order.models import DepositDetail, UnmatchedAct, UnmatchedMon
 from kauri.order_core.models import Order
 from kauri.payment_provider.models import Payin
 from tests.backoffice import scene
-from tests.backoffice.window import Window, sign_in
+from tests.backoffice.window import HANDS, Window, by_mouse, named, sign_in
 from tests.moves import balance_of, transfers
 
 pytestmark = pytest.mark.usefixtures("house")
 
 Windows = Callable[..., Window]
-#: More stops than any page of ours has before its buttons.
-STOPS = 120
 
 #: kind -> the button, what the dialog asks beside the reason, the payin's state and the ledger's transfer after.
 ACTS = {
@@ -65,46 +62,6 @@ def checker() -> scene.Person:
 def held(owner: User) -> DepositDetail:
     scene.provider()
     return DepositDetail.objects.get(payin=scene.held(owner))
-
-
-def named(name: str) -> re.Pattern[str]:
-    """A button of ours is an icon, whose name is text as well, and its words."""
-    return re.compile(rf"(^|\s){re.escape(name)}$")
-
-
-def tab_until(page: Page, is_there: Callable[[], bool]) -> None:
-    """Go on as somebody without a mouse does."""
-    for _ in range(STOPS):
-        if is_there():
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError("the keyboard never comes there")
-
-
-def by_mouse(page: Page, button: str, fields: dict[str, str]) -> None:
-    page.get_by_role("link", name=named(button)).first.click()
-    for name, value in fields.items():
-        page.fill(f"#dialog [name={name}]", value)
-    page.locator("#dialog button[type=submit]").click()
-
-
-def by_keyboard(page: Page, button: str, fields: dict[str, str]) -> None:
-    """From the page's beginning to the button, through the dialog's fields, to its end."""
-    page.wait_for_load_state("networkidle")
-    page.keyboard.press("Tab")
-    words, pattern = "document.activeElement?.innerText ?? ''", named(button)
-    tab_until(page, lambda: bool(pattern.search(str(page.evaluate(words)).strip())))
-    page.keyboard.press("Enter")
-    for name, value in fields.items():
-        expect(page.locator(f"#dialog [name={name}]")).to_be_visible()
-        tab_until(page, lambda wanted=name: page.evaluate("document.activeElement?.name ?? ''") == wanted)
-        page.keyboard.type(value)
-    submit = "document.activeElement?.matches('#dialog button[type=submit]') ?? false"
-    tab_until(page, lambda: bool(page.evaluate(submit)))
-    page.keyboard.press("Enter")
-
-
-HANDS = {"mouse": by_mouse, "keyboard": by_keyboard}
 
 
 def state_of(row: Payin) -> str:

@@ -17,6 +17,7 @@ from kauri.account.models import ApiKey
 from kauri.common.admin import page_url
 from kauri.core.audit import audit
 from kauri.core.models import Provider
+from kauri.core.sealing import audit_seal, audit_verify
 from kauri.order_core.models import OperatorLimit
 from kauri.payment_card.bans import card_ban
 from kauri.payment_provider.models import ProviderBalanceSnapshot
@@ -94,6 +95,8 @@ def _fill(number: int) -> None:
     ban = f"4{number:05d}"
     card_ban(number=ban, reason="fill", actor=scene.operator("Compliance").user.as_actor())
     audit(user.as_actor(), "fill", object_type="user", object_id=user.pk)
+    audit_seal()
+    audit_verify()
     scene.two_people(number)
     scene.verification(scene.customer(f"verified{number}@example.com", level=0))
     ReportRun.objects.create(

@@ -43,10 +43,13 @@ from kauri.report.services import report_make, report_open, report_request
 from kauri.wallet.models import DepositAddress
 from kauri.withdrawal_order.closing import closing_approve, closing_propose
 from kauri.withdrawal_order.models import Closing, WithdrawalDetail
-from kauri.withdrawal_order.services import (
-    withdrawal_approve,
-    withdrawal_reject,
+from kauri.withdrawal_order.services import withdrawal_approve, withdrawal_reject
+from kauri.withdrawal_order.waiting import (
+    withdrawal_ask,
+    withdrawal_hand,
+    withdrawal_hold,
     withdrawal_take,
+    withdrawal_unhold,
     withdrawal_untake,
 )
 from tests.backoffice import scene
@@ -326,6 +329,10 @@ def test_services_refuse_what_is_outside() -> None:
         lambda: withdrawal_reject(order_id=order.public_id, actor=actor, reason="no"),
         lambda: withdrawal_take(order_id=order.public_id, actor=actor),
         lambda: withdrawal_untake(order_id=order.public_id, actor=actor),
+        lambda: withdrawal_hand(order_id=order.public_id, to=user.public_id, actor=actor),
+        lambda: withdrawal_hold(order_id=order.public_id, reason="later", actor=actor),
+        lambda: withdrawal_unhold(order_id=order.public_id, actor=actor),
+        lambda: withdrawal_ask(order_id=order.public_id, question="why", actor=actor),
         lambda: movement_approve(order_id=movement.public_id, actor=actor, reason="yes"),
         lambda: movement_take(order_id=movement.public_id, actor=actor),
         lambda: note_add(order_id=order.public_id, text="seen", actor=actor),

@@ -1,8 +1,10 @@
-"""A browser window, and the way into the house by keyboard."""
+"""A browser window, the way into the house by keyboard, and dialogs by either hand."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.urls import reverse
@@ -14,6 +16,8 @@ from tests.backoffice import scene
 
 #: A loaded machine is slow, not wrong.
 expect.set_options(timeout=30_000)
+#: More stops than any page of ours has before its buttons.
+STOPS = 160
 
 
 @dataclass
@@ -49,3 +53,43 @@ def sign_in(found: Window, person: scene.Person) -> Page:
     page.keyboard.press("Enter")
     page.wait_for_selector("#desk")
     return page
+
+
+def named(name: str) -> re.Pattern[str]:
+    """A button of ours is an icon, whose name is text as well, and its words."""
+    return re.compile(rf"(^|\s){re.escape(name)}$")
+
+
+def tab_until(page: Page, is_there: Callable[[], bool]) -> None:
+    """Go on as somebody without a mouse does."""
+    for _ in range(STOPS):
+        if is_there():
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("the keyboard never comes there")
+
+
+def by_mouse(page: Page, button: str, fields: dict[str, str]) -> None:
+    page.get_by_role("link", name=named(button)).first.click()
+    for name, value in fields.items():
+        page.fill(f"#dialog [name={name}]", value)
+    page.locator("#dialog button[type=submit]").click()
+
+
+def by_keyboard(page: Page, button: str, fields: dict[str, str]) -> None:
+    """From the page's beginning to the button, through the dialog's fields, to its end."""
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Tab")
+    words, pattern = "document.activeElement?.innerText ?? ''", named(button)
+    tab_until(page, lambda: bool(pattern.search(str(page.evaluate(words)).strip())))
+    page.keyboard.press("Enter")
+    for name, value in fields.items():
+        expect(page.locator(f"#dialog [name={name}]")).to_be_visible()
+        tab_until(page, lambda wanted=name: page.evaluate("document.activeElement?.name ?? ''") == wanted)
+        page.keyboard.type(value)
+    submit = "document.activeElement?.matches('#dialog button[type=submit]') ?? false"
+    tab_until(page, lambda: bool(page.evaluate(submit)))
+    page.keyboard.press("Enter")
+
+
+HANDS = {"mouse": by_mouse, "keyboard": by_keyboard}

@@ -45,13 +45,13 @@ from kauri.common.admin import (
     page_link,
     page_url,
     refusal,
-    searched,
     when,
     when_column,
 )
 from kauri.common.errors import KauriError
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import seen
+from kauri.common.search import searched
 from kauri.core.admin import PeriodFilter
 from kauri.core.audit import audit
 

@@ -16,7 +16,7 @@ from unfold.widgets import (
 
 from kauri.account.models import VerificationAnswer, VerificationCase
 from kauri.account.states import DocumentKind, RejectReason
-from kauri.common.admin import searched
+from kauri.common.search import searched
 
 
 class WordsForm(BaseDialogForm):

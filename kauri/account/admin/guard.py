@@ -23,11 +23,11 @@ from kauri.common.admin import (
     back_to,
     badge,
     page_url,
-    searched,
     table,
     when,
 )
 from kauri.common.scopes import narrow
+from kauri.common.search import searched
 
 _ROWS = 20
 

@@ -15,8 +15,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from kauri.account.limits import LIMIT, last_change, limits_set, named
 from kauri.account.models import CustomerGroup, User
-from kauri.common.admin import EMPTY, ReasonForm, actor_of, attempt, back_to, page_url, searched, table, when
+from kauri.common.admin import EMPTY, ReasonForm, actor_of, attempt, back_to, page_url, table, when
 from kauri.common.scopes import KINDS
+from kauri.common.search import searched
 from kauri.core.models import Currency, Provider
 
 TITLES = {"groups": _("Customer groups"), "currencies": _("Currencies"), "providers": _("Providers")}

@@ -37,13 +37,13 @@ from kauri.common.admin import (
     copyable,
     page_link,
     page_url,
-    searched,
     table,
     when,
     when_column,
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow
+from kauri.common.search import searched
 from kauri.core.admin import NoPopups, PeriodFilter, SettingsAdmin
 
 LEVELS = (

@@ -2,7 +2,7 @@
 
 from kauri.account.models.keys import ApiKey, ConfirmationCode, UsedNonce
 from kauri.account.models.people import GRANTS, CustomerGroup, User, UserManager
-from kauri.account.models.record import SignIn, VerificationDecision
+from kauri.account.models.record import CustomerNote, SignIn, VerificationDecision
 from kauri.account.models.security import OneTimeLink, RecoveryCode, TOTPDevice, WhiteIp
 from kauri.account.models.sessions import RefreshToken, Session
 from kauri.account.models.telegram import TelegramLink
@@ -18,6 +18,7 @@ __all__ = [
     "ApiKey",
     "ConfirmationCode",
     "CustomerGroup",
+    "CustomerNote",
     "OneTimeLink",
     "RecoveryCode",
     "RefreshToken",

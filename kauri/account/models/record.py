@@ -58,3 +58,20 @@ class VerificationDecision(ActorStamp):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.from_level} → {self.to_level}"
+
+
+class CustomerNote(ActorStamp):
+    """What an operator wrote about a customer, for the other operators. Append-only in the database."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="notes", verbose_name=_("customer"))
+    text = models.TextField(_("note"))
+    at = models.DateTimeField(_("when"), default=clock.now)
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name = _("note on a customer")
+        verbose_name_plural = _("notes on customers")
+        constraints = (models.CheckConstraint(condition=~models.Q(text=""), name="customer_note_says_it"),)
+
+    def __str__(self) -> str:
+        return self.text[:60]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from kauri.core.admin import switches, trust
 from kauri.core.admin.proposals import GovernedAdmin
 from kauri.core.admin.settings import NoPopups, PeriodFilter, SaysNothingSelect, SettingsAdmin, SettingsForm
+from kauri.core.admin.trust import audit_table
+from kauri.core.admin.words import act_words
 
 __all__ = [
     "GovernedAdmin",
@@ -13,6 +15,8 @@ __all__ = [
     "SaysNothingSelect",
     "SettingsAdmin",
     "SettingsForm",
+    "act_words",
+    "audit_table",
     "switches",
     "trust",
 ]

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -31,6 +32,11 @@ from kauri.core.models import Switch
 from kauri.core.proposals import open_for
 
 
+def title_of(row: Switch) -> str:
+    """A switch's title in the reader's language; those of currencies and providers are names."""
+    return gettext(row.title)
+
+
 class OffForm(ReasonForm):
     """Why, and perhaps until when."""
 
@@ -48,16 +54,20 @@ class OffForm(ReasonForm):
 
 @admin.register(Switch)
 class SwitchAdmin(ReadOnlyAdmin):
-    list_display = ("title", "code", "switched", "reason", "off_by", "since", "until")
-    list_display_links = ("title",)
+    list_display = ("named", "code", "switched", "reason", "off_by", "since", "until")
+    list_display_links = ("named",)
     fieldsets = (
-        (None, {"fields": ("title", "code", "switched", "reason", "off_by", "since", "until", "waiting")}),
+        (None, {"fields": ("named", "code", "switched", "reason", "off_by", "since", "until", "waiting")}),
         (_("What it stops"), {"fields": ("stops",)}),
     )
     actions_detail = ("stop", "start")
     public_lookup = "pk"
     since = when_column("off_at", _("switched off"))
     until = when_column("expires_at", _("switches itself on"))
+
+    @display(description=_("title"))
+    def named(self, obj: Switch) -> str:
+        return title_of(obj)
 
     @display(description=_("switched on"), ordering="is_on")
     def switched(self, obj: Switch) -> SafeString:
@@ -104,7 +114,7 @@ class SwitchAdmin(ReadOnlyAdmin):
                 expires_at=form.moment(),
                 actor=actor_of(request),
             ),
-            _("%(what)s is off.") % {"what": row.title},
+            _("%(what)s is off.") % {"what": title_of(row)},
         )
         return back_to(request, page_url(row))
 

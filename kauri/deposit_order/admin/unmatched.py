@@ -45,8 +45,7 @@ from kauri.common.admin import (
 from kauri.common.ids import ledger_key
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import seen
-from kauri.core.admin import PeriodFilter
-from kauri.core.models import AuditEntry
+from kauri.core.admin import PeriodFilter, audit_table
 from kauri.deposit_order import unmatched
 from kauri.deposit_order.admin.forms import CreditForm, QueueFilter, SendBackForm
 from kauri.deposit_order.models import UnmatchedAct, UnmatchedMoney
@@ -199,12 +198,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
 
     @display(description=_("audit"))
     def audited(self, obj: Payin) -> SafeString:
-        rows = AuditEntry.objects.filter(object_type="payin", object_id=str(obj.public_id)).order_by("-id")
-        return table(
-            (_("When"), _("By"), _("Act"), _("Reason")),
-            ((when(row.at), row.actor_label, row.verb, row.reason or EMPTY) for row in rows[:_ROWS]),
-            _("Nothing on record yet."),
-        )
+        return audit_table(("payin", obj.public_id))
 
     # Proposing and deciding -----------------------------------------------------------------
 

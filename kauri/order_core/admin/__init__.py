@@ -2,6 +2,7 @@
 
 from kauri.order_core.admin.limits import CodeAgainForm, OperatorLimitAdmin
 from kauri.order_core.admin.orders import (
+    NoteForm,
     OrderAdmin,
     limit_rows,
     moves_list,
@@ -16,6 +17,7 @@ from kauri.order_core.admin.screening import ScreeningAdmin, ScreeningPolicyAdmi
 
 __all__ = [
     "CodeAgainForm",
+    "NoteForm",
     "OperatorLimitAdmin",
     "OrderAdmin",
     "PolicyAdmin",

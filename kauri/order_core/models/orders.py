@@ -173,6 +173,13 @@ class Approval(models.Model):
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("taken by")
     )
     taken_at = models.DateTimeField(_("taken"), null=True, blank=True)
+    held_by = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("put on hold by")
+    )
+    held_at = models.DateTimeField(_("on hold since"), null=True, blank=True)
+    held_reason = models.CharField(
+        _("why it is on hold"), max_length=300, blank=True, default="", db_default=""
+    )
     created_at = models.DateTimeField(_("since"), default=clock.now)
     decided_at = models.DateTimeField(_("decided"), null=True)
 
@@ -184,6 +191,15 @@ class Approval(models.Model):
             models.CheckConstraint(condition=models.Q(draw__lt=DRAWS), name="approval_draw"),
             models.CheckConstraint(
                 condition=models.Q(second_look=False) | models.Q(needed__gte=2), name="approval_second_look"
+            ),
+            # On hold is only what waits, for a reason, and nobody works on it.
+            models.CheckConstraint(
+                condition=models.Q(held_at__isnull=True, held_by__isnull=True, held_reason="")
+                | models.Q(
+                    held_at__isnull=False, held_by__isnull=False, state="pending", taken_by__isnull=True
+                )
+                & ~models.Q(held_reason=""),
+                name="approval_on_hold",
             ),
         )
         indexes = (

@@ -27,9 +27,9 @@ from kauri.common.admin import (
     page_url,
     when_column,
 )
-from kauri.core.admin import PeriodFilter
+from kauri.core.admin import PeriodFilter, audit_table
 from kauri.payment_card import bans
-from kauri.payment_card.admin.parts import BanForm, audit_table, cards_table
+from kauri.payment_card.admin.parts import BanForm, cards_table
 from kauri.payment_card.models import CardBan
 from kauri.payment_card.numbers import has_number
 from kauri.payment_card.selectors import cards_met
@@ -106,7 +106,7 @@ class CardBanAdmin(ReadOnlyAdmin):
 
     @display(description=_("audit"))
     def audited(self, obj: CardBan) -> SafeString:
-        return audit_table("card_ban", str(obj.pk))
+        return audit_table(("card_ban", obj.pk))
 
     def has_ban_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(bans.BAN)

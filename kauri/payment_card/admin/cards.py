@@ -34,9 +34,9 @@ from kauri.common.admin import (
 )
 from kauri.common.errors import KauriError
 from kauri.common.scopes import seen
-from kauri.core.admin import PeriodFilter
+from kauri.core.admin import PeriodFilter, audit_table
 from kauri.payment_card import bans, services
-from kauri.payment_card.admin.parts import FindForm, audit_table, cards_table, state_badge
+from kauri.payment_card.admin.parts import FindForm, cards_table, state_badge
 from kauri.payment_card.models import CardBan, PaymentCard
 from kauri.payment_card.numbers import has_number
 from kauri.payment_card.selectors import bans_of, with_bans
@@ -191,7 +191,7 @@ class PaymentCardAdmin(ReadOnlyAdmin):
 
     @display(description=_("audit"))
     def audited(self, obj: PaymentCard) -> SafeString:
-        return audit_table("payment_card", obj.token)
+        return audit_table(("payment_card", obj.token))
 
     # Acts ------------------------------------------------------------------------------------
 

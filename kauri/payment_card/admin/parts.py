@@ -11,8 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from kauri.common.admin import EMPTY, ReasonForm, badge, page_link, table, when
-from kauri.core.models import AuditEntry
+from kauri.common.admin import ReasonForm, badge, page_link, table, when
 from kauri.payment_card.models import PaymentCard
 from kauri.payment_card.selectors import state_of, with_bans
 from kauri.payment_card.states import CardState
@@ -50,15 +49,6 @@ def cards_table(cards: QuerySet[PaymentCard], empty: object) -> SafeString:
             for card in with_bans(cards).select_related("customer")
         ),
         empty,
-    )
-
-
-def audit_table(object_type: str, object_id: str) -> SafeString:
-    rows = AuditEntry.objects.filter(object_type=object_type, object_id=object_id).order_by("-id")
-    return table(
-        (_("When"), _("By"), _("Act"), _("Reason")),
-        ((when(row.at), row.actor_label, row.verb, row.reason or EMPTY) for row in rows[:_ROWS]),
-        _("Nothing on record yet."),
     )
 
 

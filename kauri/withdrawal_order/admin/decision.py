@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import PermissionDenied
@@ -16,14 +15,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import override
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from kauri.account.admin import decisions_table, level_badge, sign_ins_table
 from kauri.balance.admin import transfers_table
 from kauri.common import clock
-from kauri.common.actor import Actor
 from kauri.common.admin import (
     EMPTY,
     ReadOnlyAdmin,
@@ -35,21 +31,18 @@ from kauri.common.admin import (
     money,
     page_link,
     page_url,
-    refusal,
-    searched,
     short,
     when,
 )
 from kauri.common.errors import KauriError
-from kauri.common.money import plain
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow
+from kauri.common.search import searched
 from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
 from kauri.order_core import risk
 from kauri.order_core.admin import (
-    CodeAgainForm,
     limit_rows,
     moves_list,
     notes_list,
@@ -59,54 +52,14 @@ from kauri.order_core.admin import (
     withdrawal_url,
 )
 from kauri.order_core.models import Approval, Order
-from kauri.order_core.services import note_add
 from kauri.payment_provider.admin import payout_facts
-from kauri.withdrawal_order import selectors, services
+from kauri.withdrawal_order import selectors
+from kauri.withdrawal_order.admin import bulk
+from kauri.withdrawal_order.admin.acts import ACTS, DONE_WITH, NOTE, REJECT, dialogs, lost
 from kauri.withdrawal_order.admin.address_book import review_facts
+from kauri.withdrawal_order.admin.signals import signals
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import Decision
-
-REJECT_REASONS: Final = (
-    ("", _("Choose a reason")),
-    ("suspicious_destination", _("Suspicious destination")),
-    ("suspicious_activity", _("Suspicious activity on the account")),
-    ("source_of_funds", _("Source of funds is not clear")),
-    ("verification_needed", _("Verification is not sufficient")),
-    ("customer_request", _("The customer asked for it")),
-    ("other", _("Other")),
-)
-_APPROVE = "withdrawal_order.approve_withdrawaldetail"
-_REJECT = "withdrawal_order.reject_withdrawaldetail"
-_NOTE = "order_core.note_order"
-_DECISIONS = ("approve", "reject")
-_area = UnfoldAdminTextareaWidget
-
-
-class ApproveForm(CodeAgainForm):
-    reason = forms.CharField(
-        label=_("Words for the history (optional)"),
-        required=False,
-        max_length=300,
-        widget=_area(attrs={"rows": 2}),
-    )
-
-
-class RejectForm(forms.Form):
-    code = forms.ChoiceField(label=_("Reason"), choices=REJECT_REASONS, widget=UnfoldAdminSelectWidget)
-    words = forms.CharField(
-        label=_("In your words"), required=False, max_length=300, widget=_area(attrs={"rows": 3})
-    )
-
-    def reason(self) -> str:
-        """The reason in English, whoever writes it in whatever language: history is one."""
-        with override("en"):
-            title = str(dict(REJECT_REASONS)[self.cleaned_data["code"]])
-        words = self.cleaned_data["words"].strip()
-        return f"{title}: {words}" if words else title
-
-
-class NoteForm(forms.Form):
-    text = forms.CharField(label=_("Note"), max_length=2000, widget=_area(attrs={"rows": 4}))
 
 
 class QueueFilter(SimpleListFilter):
@@ -121,12 +74,16 @@ class QueueFilter(SimpleListFilter):
             ("waiting", _("Waits for approval")),
             ("overdue", _("Waits too long")),
             ("mine", _("Taken by me")),
+            ("held", _("On hold")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset
-        waiting = queryset.filter(order__approval__state=Approval.State.PENDING)
+        pending = queryset.filter(order__approval__state=Approval.State.PENDING)
+        if self.value() == "held":
+            return pending.filter(order__approval__held_at__isnull=False)
+        waiting = pending.filter(order__approval__held_at__isnull=True)
         if self.value() == "overdue":
             return waiting.filter(order__approval__created_at__lt=clock.now() - selectors.OVERDUE_AFTER)
         return waiting.filter(order__approval__taken_by=request.user) if self.value() == "mine" else waiting
@@ -137,6 +94,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
     """Lists lead to the page of decision; every act there is a POST that calls a service."""
 
     list_display = ("amount", "customer", "to", "why", "waits", "status", "taken")
+    actions = ("approve_selected",)
     list_filter = (
         QueueFilter,
         ("order__currency_out", RelatedDropdownFilter),
@@ -154,6 +112,13 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         "An order id, the client's id, an e-mail, a destination or a transaction hash, exactly"
     )
     public_lookup = "order__public_id"
+
+    @admin.action(description=_("Approve the chosen ones…"), permissions=["approve"])
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return bulk.approve(self, request, queryset)
+
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(selectors.APPROVE)
 
     @display(description=_("amount"), ordering="order__amount_out")
     def amount(self, obj: WithdrawalDetail) -> SafeString:
@@ -184,9 +149,11 @@ class WithdrawalAdmin(ReadOnlyAdmin):
     @display(description=_("taken by"))
     def taken(self, obj: WithdrawalDetail) -> SafeString:
         approval = getattr(obj.order, "approval", None)
-        if approval is None or approval.taken_by is None:
+        if approval is None:
             return EMPTY
-        return badge(approval.taken_by.email, "info")
+        if approval.held_by is not None:
+            return badge(_("On hold"), "warn")
+        return EMPTY if approval.taken_by is None else badge(approval.taken_by.email, "info")
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
         # A queue is worked from its head; a list of the past is read from its end.
@@ -226,9 +193,7 @@ class WithdrawalAdmin(ReadOnlyAdmin):
             "is_fullwidth": "1",
             **_page(found),
             **_standing(request, found.order, found.approval, found.has_voted(request.user.pk)),
-            "approve_form": ApproveForm(auto_id="approve_%s"),
-            "reject_form": RejectForm(auto_id="reject_%s"),
-            "note_form": NoteForm(auto_id="note_%s"),
+            **dialogs(request.user),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/withdrawal_order/decision.html", context)
@@ -252,9 +217,9 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(withdrawal_url(following))
 
     def act_view(self, request: HttpRequest, order_id: uuid.UUID, verb: str) -> HttpResponse:
-        """approve, reject, take, untake, note: permission, service, words."""
+        """A verb of :data:`ACTS`: permission, service, words."""
         self._may_look(request)
-        if (act := _ACTS.get(verb)) is None:
+        if (act := ACTS.get(verb)) is None:
             raise Http404
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -269,67 +234,16 @@ class WithdrawalAdmin(ReadOnlyAdmin):
         try:
             said = run(actor_of(request), order_id, form)
         except KauriError as error:
-            messages.error(request, _lost(error, order_id))
+            messages.error(request, lost(error, order_id))
             return HttpResponseRedirect(withdrawal_url(order_id))
         messages.success(request, str(said))
         user = request.user
-        following = selectors.next_waiting(user.pk, order_id, user.scope) if verb in _DECISIONS else None
+        following = selectors.next_waiting(user.pk, order_id, user.scope) if verb in DONE_WITH else None
         return HttpResponseRedirect(withdrawal_url(following or order_id))
 
     def _may_look(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
-
-
-def _approve(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    services.withdrawal_approve(order_id=order_id, actor=actor, **form.cleaned_data)
-    approval = selectors.waiting_approval(order_id)
-    if approval is not None and approval.state == Approval.State.PENDING:
-        return _("Your approval counts. Another person has to approve %(what)s as well.") % _named(order_id)
-    return _("Approved: %(what)s goes out.") % _named(order_id)
-
-
-def _reject(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    services.withdrawal_reject(order_id=order_id, actor=actor, reason=form.reason())
-    return _("Rejected: %(what)s. The money is back on the customer's balance.") % _named(order_id)
-
-
-def _note(actor: Actor, order_id: uuid.UUID, form: Any) -> Any:
-    note_add(order_id=order_id, text=form.cleaned_data["text"], actor=actor)
-    return _("The note is kept.")
-
-
-def _take(actor: Actor, order_id: uuid.UUID, _form: Any) -> Any:
-    services.withdrawal_take(order_id=order_id, actor=actor)
-    return _("It is yours now: the others see your name.")
-
-
-def _untake(actor: Actor, order_id: uuid.UUID, _form: Any) -> Any:
-    services.withdrawal_untake(order_id=order_id, actor=actor)
-    return _("It is back in the queue.")
-
-
-#: verb -> (permission, what is asked, what runs)
-_ACTS: Final[dict[str, tuple[str, type[forms.Form], Callable[[Actor, uuid.UUID, Any], Any]]]] = {
-    "approve": (_APPROVE, ApproveForm, _approve),
-    "reject": (_REJECT, RejectForm, _reject),
-    "note": (_NOTE, NoteForm, _note),
-    "take": (_APPROVE, forms.Form, _take),
-    "untake": (_APPROVE, forms.Form, _untake),
-}
-
-
-def _named(order_id: uuid.UUID) -> dict[str, str]:
-    detail = WithdrawalDetail.objects.select_related("order__currency_out").get(order__public_id=order_id)
-    amount = plain(detail.order.amount_out)
-    return {"what": f"{amount} {detail.order.currency_out} → {short(detail.shown_destination)}"}
-
-
-def _lost(error: KauriError, order_id: uuid.UUID) -> str:
-    """A refusal, and in a race who was first: the loser is told what happened."""
-    approval = selectors.waiting_approval(order_id) if error.code == "wrong_state" else None
-    happened = selectors.happened(approval) if approval is not None else ""
-    return f"{happened} {_('Nothing was done twice.')}" if happened else refusal(error)
 
 
 def _standing(request: HttpRequest, order: Order, approval: Approval | None, voted: bool) -> dict[str, Any]:
@@ -340,7 +254,9 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
     other = taken_by is not None and taken_by.pk != user.pk
     obstacle = selectors.obstacle(order, approval, user.pk, voted) if waiting and approval else ""
     free = waiting and not obstacle
-    against = risk.obstacle(order, user.pk) if free and user.has_perm(_APPROVE) else ""
+    held = waiting and approval is not None and approval.held_at is not None
+    is_approver = user.has_perm(selectors.APPROVE)
+    against = risk.obstacle(order, user.pk) if free and is_approver else ""
     return {
         "order_id": order.public_id,
         "status": status_badge(order),
@@ -350,10 +266,14 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
         "taken_by_other": taken_by if other else None,
         "happened": selectors.happened(approval) if approval is not None and not waiting else "",
         "needs_code": free and risk.needs_code(order, user.pk),
-        "may_approve": free and not against and user.has_perm(_APPROVE),
-        "may_reject": free and user.has_perm(_REJECT),
-        "may_take": waiting and user.has_perm(_APPROVE),
-        "may_note": user.has_perm(_NOTE),
+        "may_approve": free and not against and is_approver,
+        "may_reject": free and user.has_perm(REJECT),
+        "may_take": waiting and not held and is_approver,
+        "may_hand": waiting and not held and not other and is_approver,
+        "may_hold": waiting and not held and not other and is_approver,
+        "may_unhold": held and is_approver,
+        "held": approval if held else None,
+        "may_note": user.has_perm(NOTE),
     }
 
 
@@ -368,7 +288,7 @@ def _page(found: Decision) -> dict[str, Any]:
         "detail": detail,
         "owner": order.owner,
         "owner_url": page_url(order.owner),
-        "signals": selectors.signals(found),
+        "signals": signals(found),
         "rules": [
             {**rule, "title": rule_text(rule)} for rule in (found.approval.rules if found.approval else [])
         ],

@@ -42,7 +42,7 @@ from kauri.common.admin import (
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.two_people import ProposalForm, TwoPeopleAdmin
-from kauri.core.models import AuditEntry
+from kauri.core.admin import audit_table
 from kauri.payment_provider.admin import SendingAdmin
 from kauri.payment_provider.models import Payout
 from kauri.payment_provider.services import payout_ask
@@ -190,14 +190,7 @@ class HangingPayoutAdmin(SendingAdmin):
 
     @display(description=_("audit"))
     def audited(self, obj: Payout) -> SafeString:
-        rows = AuditEntry.objects.filter(
-            object_type__in=["order", "payout"], object_id__in=[str(obj.order_id), str(obj.public_id)]
-        ).order_by("-id")
-        return table(
-            (_("When"), _("By"), _("Act"), _("Reason")),
-            ((when(row.at), row.actor_label, row.verb, row.reason or EMPTY) for row in rows[:_ROWS]),
-            _("Nothing on record yet."),
-        )
+        return audit_table(("order", obj.order_id), ("payout", obj.public_id))
 
     def has_ask_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         if not request.user.has_perm("payment_provider.ask_payout") or object_id is None:

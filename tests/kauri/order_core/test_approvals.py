@@ -13,7 +13,7 @@ from kauri.common.actor import SYSTEM, Actor
 from kauri.core.models import AuditEntry
 from kauri.order_core.models import Approval, ApprovalVote, Order, Policy
 from kauri.payment_provider.models import Payout
-from kauri.withdrawal_order import paying, services
+from kauri.withdrawal_order import paying, services, waiting
 from tests.moves import balance_of, code_of, events, give, queued, sandbox_on, withdraw
 
 
@@ -35,7 +35,7 @@ def reject(order: Order, actor: Actor, reason: str = "no") -> str:
 
 
 def take(order: Order, actor: Actor) -> str:
-    return code_of(lambda: services.withdrawal_take(order_id=order.public_id, actor=actor))
+    return code_of(lambda: waiting.withdrawal_take(order_id=order.public_id, actor=actor))
 
 
 def status(order: Order) -> str:
@@ -125,7 +125,7 @@ def test_taken_by_another(order: Order, operator: Callable[..., Actor]) -> None:
     assert (take(order, first), take(order, first), take(order, second)) == ("ok", "ok", "wrong_state")
     assert (approve(order, second), reject(order, second)) == ("wrong_state", "wrong_state")
     assert ApprovalVote.objects.count() == 0
-    services.withdrawal_untake(order_id=order.public_id, actor=second)
+    waiting.withdrawal_untake(order_id=order.public_id, actor=second)
     assert Approval.objects.get().taken_by is None
     assert approve(order, second) == "ok"
     assert take(order, first) == "wrong_state"

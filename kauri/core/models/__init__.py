@@ -14,6 +14,26 @@ from simple_history.models import HistoricalRecords
 from kauri.common import clock, ids
 from kauri.common.crypto import EncryptedTextField
 from kauri.common.models import ActorStamp
+from kauri.core.models.chain import AuditBlock, AuditCheck, AuditKey, AuditPending
+
+__all__ = [
+    "AuditBlock",
+    "AuditCheck",
+    "AuditEntry",
+    "AuditKey",
+    "AuditPending",
+    "Currency",
+    "Heartbeat",
+    "IdempotencyRecord",
+    "Network",
+    "OutboxEvent",
+    "Pair",
+    "Proposal",
+    "Provider",
+    "ScheduleRun",
+    "Switch",
+    "Versioned",
+]
 
 
 def _history_user_get(historical_instance: Any, **_: Any) -> Any:

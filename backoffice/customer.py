@@ -1,0 +1,139 @@
+"""Parts of the page of a customer that take several floors: the rules as they hold for them, the ledger, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+
+from kauri.account.models import User
+from kauri.account.notes import customer_note_add
+from kauri.balance.models import Entry
+from kauri.common.admin import (
+    EMPTY,
+    actor_of,
+    attempt,
+    back_to,
+    badge,
+    digits,
+    link,
+    money,
+    page_link,
+    page_url,
+    table,
+    when,
+)
+from kauri.common.scopes import seen
+from kauri.order_core.admin import NoteForm, notes_list
+from kauri.order_core.models import Policy
+from kauri.order_core.policies import Resolved
+from kauri.order_core.profile import standing
+
+_ROWS: Final = 20
+#: What the table of rules shows: field, title.
+_RULES: Final = (
+    ("min_amount", _("minimum")),
+    ("max_amount", _("maximum")),
+    ("daily_amount", _("limit a day")),
+    ("monthly_amount", _("limit a month")),
+    ("daily_count", _("orders a day")),
+    ("required_level", _("level needed")),
+    ("totp_above", _("one-time code above")),
+    ("email_above", _("letter's code above")),
+    ("approval_above", _("operator approval above")),
+    ("fee_percent", _("fee, %")),
+    ("fee_fixed", _("fixed fee")),
+)
+
+
+class CustomerFacts:
+    """Fields and an act for the page of a customer."""
+
+    @display(description=_("rules"))
+    def rules_shown(self, obj: User) -> SafeString:
+        """Each field from the row that decides it: the figure leads there."""
+        found = standing(obj)
+        scopes = {
+            row.pk: _scope(row)
+            for row in Policy.objects.filter(
+                pk__in={pk for policy in found for pk in policy.origin.values()}
+            ).select_related("user", "group", "currency")
+        }
+        rows = [
+            (policy.operation.label, policy.currency, _switch(policy), *_cells(policy, scopes))
+            for policy in found
+        ]
+        headers = (_("Operation"), _("Currency"), _("switched on"), *(title for _field, title in _RULES))
+        return table(headers, rows)
+
+    @display(description=_("ledger"))
+    def ledger_shown(self, obj: User) -> SafeString:
+        entries = (
+            seen(Entry.objects.filter(account__customer=obj), obj)
+            .select_related("account__currency", "transfer")
+            .order_by("-created_at", "-id")[:_ROWS]
+        )
+        return table(
+            (_("Transfer"), _("Ledger account"), _("Amount"), _("Balance after")),
+            (
+                (
+                    page_link(row.transfer, row.transfer.get_kind_display()) + when(row.created_at),
+                    row.account.get_kind_display(),
+                    money(row.amount, row.account.currency, sign=True),
+                    money(row.balance_after, row.account.currency),
+                )
+                for row in entries
+            ),
+            _("The ledger has nothing on this customer yet."),
+        )
+
+    @display(description=_("notes"))
+    def notes_shown(self, obj: User) -> SafeString:
+        return notes_list(obj.notes.order_by("-id"))
+
+    def has_note_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        found = None if object_id is None else self.get_object(request, str(object_id))  # type: ignore[attr-defined]
+        return found is not None and not found.is_staff and request.user.has_perm("account.add_customernote")
+
+    @action(
+        description=_("Add a note"),
+        icon="edit_note",
+        permissions=["note"],
+        dialog={"title": _("Add a note"), "form_class": NoteForm, "form_submit_text": _("Keep the note")},
+    )
+    def note(self, request: HttpRequest, form: NoteForm, object_id: str) -> HttpResponse:
+        user = self.row_of(request, object_id)  # type: ignore[attr-defined]
+        attempt(
+            request,
+            lambda: customer_note_add(
+                user_id=user.pk, text=form.cleaned_data["text"], actor=actor_of(request)
+            ),
+            _("The note is kept."),
+        )
+        return back_to(request, page_url(user))
+
+
+def _switch(policy: Resolved) -> SafeString:
+    return badge(_("off"), "bad") if policy["enabled"] is False else badge(_("on"), "good")
+
+
+def _cells(policy: Resolved, scopes: dict[int, str]) -> Iterable[SafeString]:
+    for name, _title in _RULES:
+        value = policy[name]
+        if value is None:
+            yield EMPTY
+            continue
+        row = Policy(pk=policy.origin[name])
+        unit = " USD" if policy.units.get(name) is Policy.Unit.USD else ""
+        said = value if isinstance(value, int) else digits(value)
+        yield link(page_url(row), f"{said}{unit}") + badge(scopes[row.pk])
+
+
+def _scope(row: Policy) -> str:
+    """Whose rule it is, and of which currency, in a word or two."""
+    whose = str(row.user or row.group or row.get_account_type_display() or _("everyone"))
+    return f"{whose} · {row.currency}" if row.currency else whose
