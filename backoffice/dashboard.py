@@ -86,7 +86,9 @@ def figures(request: HttpRequest) -> dict[str, Any]:
             *(_checks() if can("balance.view_selfcheck") and not scope.is_limited else []),
             *(_audited() if can("core.view_auditcheck") and not scope.is_limited else []),
         ],
-        "workers": _workers(scope) if can("core.view_heartbeat") else [],
+        "workers": _workers(scope, sees_messages=can("notification.view_delivery"))
+        if can("core.view_heartbeat")
+        else [],
         "read_at": f"{clock.now():%H:%M:%S}",
     }
 
@@ -326,8 +328,8 @@ def _audited() -> list[Line]:
     return [Line(title, page_url(last), "good", said % {"age": age(last.finished_at)})]
 
 
-def _workers(scope: Scope) -> list[Line]:
-    return [*_heartbeats(), *_schedules(), *([] if scope.is_limited else _queues())]
+def _workers(scope: Scope, *, sees_messages: bool) -> list[Line]:
+    return [*_heartbeats(), *_schedules(), *(_queues() if sees_messages and not scope.is_limited else [])]
 
 
 def _heartbeats() -> list[Line]:

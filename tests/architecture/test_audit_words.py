@@ -82,7 +82,7 @@ def test_a_settings_change_goes_by_the_settings_name() -> None:
 def test_objects_go_by_their_models_names() -> None:
     assert {code: object_title(code) for code in ("order", "verification_case", "order_core.policy")} == {
         "order": "order",
-        "verification_case": "verification",
+        "verification_case": "verification case",
         "order_core.policy": "policy",
     }
     assert [code for code in OBJECTS if object_title(code) == code and "_" in code] == []

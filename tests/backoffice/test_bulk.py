@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from kauri.common.actor import SYSTEM
+from kauri.core.models import Currency
+from kauri.exchange_rate.services import usd_rate_set
 from kauri.order_core.models import Approval, ApprovalVote, OperatorLimit, Order
 from kauri.withdrawal_order import waiting
 from tests.backoffice import scene
@@ -20,6 +24,13 @@ LIST = "admin:withdrawal_order_withdrawaldetail_changelist"
 @pytest.fixture
 def orders(house: None) -> list[Order]:
     scene.provider()
+    usd_rate_set(
+        currency_id=Currency.objects.get(code="USDT").pk,
+        price="1",
+        source="central bank",
+        good_for=timedelta(hours=1),
+        actor=SYSTEM,
+    )
     return [
         scene.withdrawal(
             scene.customer(f"pays{number}@example.com", balance="20000", level=2), str(12000 + number)
@@ -64,13 +75,13 @@ def _on_hold(orders: list[Order], _client: Client) -> str:
 
 def _over_the_limit(orders: list[Order], client: Client) -> str:
     del orders
-    OperatorLimit.objects.create(operator=client.person.user, per_approval=Decimal("12000.50"))
-    return "you may approve up to 12000.5 USD at once"
+    OperatorLimit.objects.create(operator=client.person.user, per_approval=Decimal(12000))
+    return "you may approve up to 12000 USD at once"
 
 
 def _asks_a_code(orders: list[Order], client: Client) -> str:
     del orders
-    OperatorLimit.objects.create(operator=client.person.user, code_above=Decimal("12000.50"))
+    OperatorLimit.objects.create(operator=client.person.user, code_above=Decimal(12000))
     return "It asks for your one-time code"
 
 

@@ -100,14 +100,14 @@ def to_the_list(page: Page, base: str, title: str, hand: str) -> None:
         page.locator("#result_list tbody a").first.click()
         return
     page.wait_for_load_state("networkidle")
-    tab_until(
-        page, lambda: bool(pattern.match(str(page.evaluate("document.activeElement?.ariaLabel ?? ''"))))
-    )
-    page.keyboard.press("Enter")
-    page.wait_for_load_state("networkidle")
+    name = "document.activeElement?.ariaLabel ?? ''"
+    tab_until(page, lambda: bool(pattern.match(str(page.evaluate(name)))))
+    with page.expect_navigation(wait_until="networkidle"):
+        page.keyboard.press("Enter")
     in_list = "document.activeElement?.matches('#result_list tbody a') ?? false"
     tab_until(page, lambda: bool(page.evaluate(in_list)))
-    page.keyboard.press("Enter")
+    with page.expect_navigation(wait_until="networkidle"):
+        page.keyboard.press("Enter")
 
 
 def withdrawals(page: Page, hand: str) -> None:
@@ -165,7 +165,7 @@ def _confirm(page: Page, hand: str, name: str) -> None:
 
 #: card -> of each of its cases the button, what the dialog asks, what the house says then.
 DIALOGS = {
-    "Verification queue": [("Approve", {"reason": "the face fits"}, "The customer is verified.")] * 3,
+    "Verification queue": [("Verify", {"reason": "the face fits"}, "The customer is verified.")] * 3,
     "Movements to approve": [("Approve", {}, "Approved")] * 2,
     "Proposed changes": [("Approve", {"reason": "agreed"}, "The change is in effect.")] * 2,
     "Unmatched money": [("Approve", {"reason": "seen"}, "Done.")] * 2,

@@ -27,11 +27,15 @@ MOST: Final = 50
 
 def approve(admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
     """Show what is chosen; approve it when asked to, each by the service that one page uses."""
-    chosen = list(queryset.order_by("order__approval__created_at", "order_id")[: MOST + 1])
-    if len(chosen) > MOST:
+    if len(queryset[: MOST + 1]) > MOST:
         words = _("At most %(most)s at once. Nothing was approved.")
         messages.error(request, words % {"most": MOST})
         return None
+    # What another decided or put aside meanwhile is in the list's filter no more: it is shown all the same.
+    ids = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    chosen = list(
+        admin.get_queryset(request).filter(pk__in=ids).order_by("order__approval__created_at", "order_id")
+    )
     rows = [(detail, _obstacle(detail, request)) for detail in chosen]
     if request.POST.get("confirmed") and not any(why for _detail, why in rows):
         _run(request, chosen)

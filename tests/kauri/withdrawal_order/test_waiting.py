@@ -207,7 +207,6 @@ def test_the_customer_takes_back_what_is_on_hold(order: Order, approver: Actor) 
         {"held_reason": ""},
         {"held_by": None},
         {"held_at": None},
-        {"state": "approved"},
         {"state": "rejected"},
     ],
 )
