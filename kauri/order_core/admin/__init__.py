@@ -7,12 +7,12 @@ from kauri.order_core.admin.orders import (
     moves_list,
     notes_list,
     orders_table,
-    rule_text,
     status_badge,
     withdrawal_url,
 )
 from kauri.order_core.admin.policies import PolicyAdmin
 from kauri.order_core.admin.screening import ScreeningAdmin, ScreeningPolicyAdmin, screening_facts
+from kauri.order_core.reasons import rule_text
 
 __all__ = [
     "CodeAgainForm",

@@ -16,7 +16,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import override
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
@@ -59,6 +58,8 @@ from kauri.order_core.admin import (
     withdrawal_url,
 )
 from kauri.order_core.models import Approval, Order
+from kauri.order_core.reasons import REJECT_REASONS, reject_reason
+from kauri.order_core.selectors import happened
 from kauri.order_core.services import note_add
 from kauri.payment_provider.admin import payout_facts
 from kauri.withdrawal_order import selectors, services
@@ -66,15 +67,6 @@ from kauri.withdrawal_order.admin.address_book import review_facts
 from kauri.withdrawal_order.models import WithdrawalDetail
 from kauri.withdrawal_order.selectors import Decision
 
-REJECT_REASONS: Final = (
-    ("", _("Choose a reason")),
-    ("suspicious_destination", _("Suspicious destination")),
-    ("suspicious_activity", _("Suspicious activity on the account")),
-    ("source_of_funds", _("Source of funds is not clear")),
-    ("verification_needed", _("Verification is not sufficient")),
-    ("customer_request", _("The customer asked for it")),
-    ("other", _("Other")),
-)
 _APPROVE = "withdrawal_order.approve_withdrawaldetail"
 _REJECT = "withdrawal_order.reject_withdrawaldetail"
 _NOTE = "order_core.note_order"
@@ -92,17 +84,13 @@ class ApproveForm(CodeAgainForm):
 
 
 class RejectForm(forms.Form):
-    code = forms.ChoiceField(label=_("Reason"), choices=REJECT_REASONS, widget=UnfoldAdminSelectWidget)
+    code = forms.ChoiceField(label=_("Reason"), choices=(("", _("Choose a reason")), *REJECT_REASONS), widget=UnfoldAdminSelectWidget)
     words = forms.CharField(
         label=_("In your words"), required=False, max_length=300, widget=_area(attrs={"rows": 3})
     )
 
     def reason(self) -> str:
-        """The reason in English, whoever writes it in whatever language: history is one."""
-        with override("en"):
-            title = str(dict(REJECT_REASONS)[self.cleaned_data["code"]])
-        words = self.cleaned_data["words"].strip()
-        return f"{title}: {words}" if words else title
+        return reject_reason(self.cleaned_data["code"], self.cleaned_data["words"])
 
 
 class NoteForm(forms.Form):
@@ -328,7 +316,7 @@ def _named(order_id: uuid.UUID) -> dict[str, str]:
 def _lost(error: KauriError, order_id: uuid.UUID) -> str:
     """A refusal, and in a race who was first: the loser is told what happened."""
     approval = selectors.waiting_approval(order_id) if error.code == "wrong_state" else None
-    happened = selectors.happened(approval) if approval is not None else ""
+    happened = happened(approval) if approval is not None else ""
     return f"{happened} {_('Nothing was done twice.')}" if happened else refusal(error)
 
 
@@ -348,7 +336,7 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
         "obstacle": obstacle or against,
         "taken_by_me": taken_by is not None and not other,
         "taken_by_other": taken_by if other else None,
-        "happened": selectors.happened(approval) if approval is not None and not waiting else "",
+        "happened": happened(approval) if approval is not None and not waiting else "",
         "needs_code": free and risk.needs_code(order, user.pk),
         "may_approve": free and not against and user.has_perm(_APPROVE),
         "may_reject": free and user.has_perm(_REJECT),
