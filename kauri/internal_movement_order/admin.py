@@ -39,6 +39,7 @@ from kauri.common.admin import (
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow, seen
 from kauri.core.admin import PeriodFilter
+from kauri.common.code_forms import CodeAgainForm
 from kauri.core.admin.proposals import ApproveForm
 from kauri.internal_movement_order import services
 from kauri.internal_movement_order.models import MovementDetail
@@ -46,7 +47,6 @@ from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core import risk
 from kauri.order_core.admin import (
-    CodeAgainForm,
     limit_rows,
     moves_list,
     notes_list,

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from backoffice.admin import ROLE_APPS
+from backoffice.roles import ROLE_APPS
 from kauri.account import tokens
 from kauri.account.admin import LEVELS
 from kauri.account.models import Session, User, WhiteIp

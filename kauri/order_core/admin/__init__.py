@@ -1,6 +1,6 @@
 """Back office pages of orders and policies."""
 
-from kauri.order_core.admin.limits import CodeAgainForm, OperatorLimitAdmin
+from kauri.order_core.admin.limits import OperatorLimitAdmin
 from kauri.order_core.admin.orders import (
     OrderAdmin,
     limit_rows,
@@ -15,7 +15,6 @@ from kauri.order_core.admin.screening import ScreeningAdmin, ScreeningPolicyAdmi
 from kauri.order_core.reasons import rule_text
 
 __all__ = [
-    "CodeAgainForm",
     "OperatorLimitAdmin",
     "OrderAdmin",
     "PolicyAdmin",

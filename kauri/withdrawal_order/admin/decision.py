@@ -44,11 +44,11 @@ from kauri.common.money import plain
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow
 from kauri.core.admin import PeriodFilter
+from kauri.common.code_forms import CodeAgainForm
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
 from kauri.order_core import risk
 from kauri.order_core.admin import (
-    CodeAgainForm,
     limit_rows,
     moves_list,
     notes_list,
