@@ -37,13 +37,8 @@ class Delivery(models.Model):
     body = models.TextField(_("body"))
     #: Rows of a message's buttons, each (words, what a press sends).
     buttons = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
-    replaces = models.ForeignKey(
-        "self",
-        models.PROTECT,
-        null=True,
-        related_name="replaced_by",
-        help_text=_("the message that this one's text takes the place of"),
-    )
+    #: The message that this one's text takes the place of.
+    replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="replaced_by")
     #: The receiver's own name for a delivered message.
     receipt = models.CharField(max_length=40, blank=True, default="", db_default="")
     dedupe_key = models.CharField(max_length=200, unique=True)

@@ -81,7 +81,9 @@ def ask(event: OutboxEvent) -> list[dict[str, Any]]:
     for operator in User.objects.filter(is_staff=True, is_active=True, telegram_id__isnull=False):
         if not may_decide(room, order, operator):
             continue
-        row = DecisionAsk.objects.create(approval=approval, operator=operator, shown=room.shown(order))
+        row, _made = DecisionAsk.objects.get_or_create(
+            approval=approval, operator=operator, defaults={"shown": room.shown(order)}
+        )
         with speaking(operator):
             messages.append(
                 {

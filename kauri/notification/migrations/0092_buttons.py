@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='delivery',
             name='replaces',
-            field=models.ForeignKey(help_text="the message that this one's text takes the place of", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replaced_by', to='notification.delivery'),
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replaced_by', to='notification.delivery'),
         ),
         migrations.AddConstraint(
             model_name='delivery',
