@@ -119,7 +119,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
         # Only an operator's roles are changed on this page, by others; customers through services.
         if obj is None or not obj.is_staff or obj.pk == request.user.pk:
             return False
-        return request.user.has_perm("auth.change_group")
+        return request.user.has_perm(CHANGE) and not request.user.scope.is_limited
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
@@ -170,7 +170,7 @@ class CustomerAdmin(AsOfMixin, PersonAdmin):
         return response
 
     def has_untie_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        if not request.user.has_perm(CHANGE) or object_id is None:
+        if not request.user.has_perm(CHANGE) or request.user.scope.is_limited or object_id is None:
             return False
         person = self.get_object(request, str(object_id))
         return person is not None and person.is_staff and person.telegram_id is not None

@@ -128,7 +128,7 @@ def pressed(sender: Sender, data: str) -> Said:
 def _start(sender: Sender, code: str) -> str:
     try:
         user = telegram.telegram_verify(
-            code=code, telegram_id=sender.id, username=sender.username or "", ip=""
+            code=code, telegram_id=sender.id, username=sender.username or "", ip="", is_own_bot=True
         )
     except KauriError as exc:
         return text_for(exc.code, translation.get_language() or "en")

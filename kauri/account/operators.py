@@ -14,7 +14,7 @@ from django.db import transaction
 
 from kauri.account.models import User
 from kauri.account.second_factor import code_again, operator_code
-from kauri.account.selectors import require_permission
+from kauri.account.selectors import require_permission, require_whole
 from kauri.account.services import notice
 from kauri.account.telegram import DeepLink, link_make
 from kauri.common.actor import Actor
@@ -51,6 +51,7 @@ def operator_telegram_unassign(*, operator_id: int, code: str, actor: Actor, rea
     with guard, transaction.atomic():
         if str(operator_id) != actor.id:
             require_permission(actor, CHANGE)
+            require_whole(actor)
             if not reason.strip():
                 raise KauriError("validation_error", fields={"reason": "required"})
         operator = _operator(operator_id) if actor.is_operator else None
@@ -87,6 +88,7 @@ def operator_roles_set(*, operator_id: int, roles: Collection[int], code: str, a
     guard = code_again(actor, code, "operator_roles_change", object_type="user", object_id=operator_id)
     with guard, transaction.atomic():
         require_permission(actor, CHANGE)
+        require_whole(actor)
         if str(operator_id) == actor.id:
             raise KauriError("forbidden", "nobody changes their own roles")
         operator = _operator(operator_id)
@@ -122,6 +124,7 @@ def role_save(
     guard = code_again(actor, code, act, object_type="role", object_id=role_id or name)
     with guard, transaction.atomic():
         operator = require_permission(actor, ADD if role_id is None else CHANGE)
+        require_whole(actor)
         role = Group() if role_id is None else lock(Group.objects.filter(pk=role_id)).first()
         if role is None:
             raise KauriError("not_found")

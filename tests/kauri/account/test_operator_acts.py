@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -246,7 +247,11 @@ def test_an_operator_ties_and_unties_their_own_chat(found: Scene) -> None:
     made = operator_telegram_assign(actor=actor, code=six_digits(actor))
     assert made.url == f"https://t.me/example_bot?start={made.code}"
     again = operator_telegram_assign(actor=actor, code=six_digits(actor))
-    verify = telegram.telegram_verify
+    by_others = lambda: telegram.telegram_verify(  # noqa: E731
+        code=again.code, telegram_id=5, username="", ip=""
+    )
+    assert code_of(by_others) == "wrong_code"
+    verify = partial(telegram.telegram_verify, is_own_bot=True)
     assert code_of(lambda: verify(code=made.code, telegram_id=5, username="", ip="")) == "wrong_code"
     verify(code=again.code, telegram_id=5, username="night", ip="")
     assert code_of(lambda: verify(code=again.code, telegram_id=6, username="", ip="")) == "wrong_code"
@@ -271,7 +276,7 @@ def test_a_chat_is_one_accounts(found: Scene, customer: Callable[..., User]) -> 
     person = customer(telegram_id=5)
     actor = found.other.as_actor()
     made = operator_telegram_assign(actor=actor, code=six_digits(actor))
-    verify = telegram.telegram_verify
+    verify = partial(telegram.telegram_verify, is_own_bot=True)
     assert code_of(lambda: verify(code=made.code, telegram_id=5, username="", ip="")) == "conflict"
     with pytest.raises(Exception, match="account_user_telegram_id"):
         User.objects.filter(pk=found.other.pk).update(telegram_id=person.telegram_id)
