@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -41,8 +41,8 @@ from kauri.common.admin import (
     table,
     when,
 )
-from kauri.common.scopes import seen
 from kauri.common.code_forms import CodeAlwaysForm, code_field
+from kauri.common.scopes import seen
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
@@ -54,6 +54,7 @@ from kauri.payment_card.models import PaymentCard
 from kauri.wallet.models import DepositAddress
 
 _ROWS = 20
+
 
 class RolesForm(forms.ModelForm):
     """Whoever gives roles proves anew that it is them."""

@@ -106,7 +106,9 @@ def answer(sender: Sender, text: str) -> Said:
                 _("This chat is not tied to an account yet. Ask for a link in your account and open it here.")
             )
         if owner.is_staff:
-            return dialog.word(owner, text) or Said(_("%(who)s: what waits for you comes here.") % {"who": owner})
+            return dialog.word(owner, text) or Said(
+                _("%(who)s: what waits for you comes here.") % {"who": owner}
+            )
         if command == "/balance":
             return Said(_balance(owner))
         return Said(

@@ -16,9 +16,9 @@ from kauri.account.models import User
 from kauri.account.operators import operator_telegram_assign, operator_telegram_unassign
 from kauri.account.telegram import LINK_LIFE, DeepLink
 from kauri.common.admin import actor_of, refusal
+from kauri.common.code_forms import CodeAlwaysForm
 from kauri.common.errors import KauriError
 from kauri.common.qr import png_base64
-from kauri.common.code_forms import CodeAlwaysForm
 
 NAME: Final = "my_telegram"
 

@@ -112,7 +112,7 @@ class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Nobody widens a role that is their own: somebody else has to.
-        if request.user.scope.is_limited or obj is not None and obj in request.user.groups.all():
+        if request.user.scope.is_limited or (obj is not None and obj in request.user.groups.all()):
             return False
         return super().has_change_permission(request, obj)
 

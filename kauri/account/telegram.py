@@ -101,9 +101,7 @@ def link_make(user: User, actor: Actor) -> DeepLink:
 
 
 @transaction.atomic
-def telegram_verify(
-    *, code: str, telegram_id: int, username: str, ip: str, is_own_bot: bool = False
-) -> User:
+def telegram_verify(*, code: str, telegram_id: int, username: str, ip: str, is_own_bot: bool = False) -> User:
     """Tie the account that made ``code`` to this Telegram user; the caller has proof of who it is.
 
     An operator's code is taken by the house's own bot only. Raises ``wrong_code`` (unknown, used or old), ``conflict`` when the Telegram user has another account.
@@ -116,7 +114,7 @@ def telegram_verify(
     if link is None:
         raise KauriError("wrong_code")
     user = lock(User.objects.filter(pk=link.user_id, is_active=True, telegram_id__isnull=True)).first()
-    if user is None or user.is_staff and not is_own_bot:
+    if user is None or (user.is_staff and not is_own_bot):
         raise KauriError("wrong_code")
     if User.objects.filter(telegram_id=telegram_id).exists():
         raise KauriError("conflict", "this Telegram user has an account already")

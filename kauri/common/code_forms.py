@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -11,7 +12,7 @@ SOMETIMES = _("Asked for above the limit that holds for you. Good for this act o
 ALWAYS = _("The six digits that it shows now. Good for this act only.")
 
 
-def code_field(help_text: Promise = ALWAYS) -> forms.CharField:
+def code_field(help_text: Any = ALWAYS) -> forms.CharField:
     return forms.CharField(
         label=_("Code from the authenticator"),
         required=False,  # without it the service refuses, in its own words

@@ -36,10 +36,10 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.code_forms import CodeAgainForm
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow, seen
 from kauri.core.admin import PeriodFilter
-from kauri.common.code_forms import CodeAgainForm
 from kauri.core.admin.proposals import ApproveForm
 from kauri.internal_movement_order import services
 from kauri.internal_movement_order.models import MovementDetail

@@ -199,9 +199,7 @@ def _head(order: Order) -> str:
         worth = f"{usd_value(order.currency_out, order.amount_out).usd} USD"
     except KauriError:
         worth = _("nobody knows the rate")
-    return (
-        f"{order.get_type_display()}: {plain(order.amount_out)} {order.currency_out.code} ({worth})"
-    )
+    return f"{order.get_type_display()}: {plain(order.amount_out)} {order.currency_out.code} ({worth})"
 
 
 def _where(room: Room, order: Order) -> str:

@@ -64,7 +64,11 @@ def word(operator: User, text: str) -> Said | None:
     with transaction.atomic():
         ask = lock(DecisionAsk.objects.filter(operator=operator, step__in=DecisionAsk.OPEN)).first()
         if ask is None:
-            return Said(text=_("No decision waits for a code. Nothing was done."), forget=True) if is_code else None
+            return (
+                Said(text=_("No decision waits for a code. Nothing was done."), forget=True)
+                if is_code
+                else None
+            )
         if ask.answer_until is not None and ask.answer_until <= clock.now():
             _close(ask)
             return Said(text=_too_late(), forget=is_code)
@@ -163,12 +167,15 @@ def _refused(ask: DecisionAsk, order: Order, error: KauriError) -> Said:
     approval = Approval.objects.get(pk=ask.approval_id)
     if error.code == "totp_invalid":
         return Said(text=f"{said[0]} {_('Nothing was decided.')}", buttons=[[_stop(ask)]], forget=True)
+    is_waiting = approval.state == Approval.State.PENDING
+    has_changed = error.code == "changed_meanwhile"
     with transaction.atomic():
         _close(ask)
-        if error.code == "changed_meanwhile":
+        if has_changed and is_waiting:
             approvals.tell_asked(order, approval)
-    if error.code == "wrong_state" and (who := happened(approval)):
-        said = [who, _("Nothing was done twice.")]
+    # What changed may be that somebody has decided.
+    if error.code == "wrong_state" or has_changed and not is_waiting:
+        said = [happened(approval) or said[0], _("Nothing was done twice.")]
     return Said(text=" ".join(said), forget=True)
 
 

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -101,10 +101,14 @@ class BotApi:
             return None
         offset = int(fields.get("offset", "0"))
         kinds = json.loads(fields.get("allowed_updates", "[]")) or ["message", "callback_query"]
-        waiting = [update for update in self.updates if update["update_id"] >= offset and kinds_of(update, kinds)]
         with self.answered:
             self.confirmed = max(self.confirmed, offset - 1)
             self.answered.notify_all()
+        waiting = [
+            update
+            for update in self.updates
+            if update["update_id"] > self.confirmed and any(kind in update for kind in kinds)
+        ]
         if not waiting:
             threading.Event().wait(0.05)  # the long poll, made short
         return waiting
@@ -128,7 +132,9 @@ class BotApi:
         if place not in self.texts:
             raise Refused(400, "Bad Request: message to edit not found")
         if (self.texts[place], self.buttons.get(place, [])) == (fields["text"], _keyboard(fields)):
-            raise Refused(400, "Bad Request: message is not modified: specified new message content is the same")
+            raise Refused(
+                400, "Bad Request: message is not modified: specified new message content is the same"
+            )
         self.texts[place], self.buttons[place] = fields["text"], _keyboard(fields)
         return self._shown(place)
 
@@ -164,10 +170,6 @@ class BotApi:
         return {"message_id": message, "date": int(time.time()), "chat": where, "text": text}
 
 
-def kinds_of(update: dict[str, Any], kinds: list[str]) -> bool:
-    return any(kind in update for kind in kinds)
-
-
 def _keyboard(fields: dict[str, str]) -> Buttons:
     rows: Buttons = json.loads(fields["reply_markup"])["inline_keyboard"] if "reply_markup" in fields else []
     for row in rows:
@@ -199,7 +201,8 @@ def serve(state: BotApi) -> Any:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
-            self.wfile.write(raw)
+            with suppress(BrokenPipeError):  # the bot has stopped meanwhile
+                self.wfile.write(raw)
 
         def log_message(self, *args: object) -> None:
             del args

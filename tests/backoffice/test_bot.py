@@ -41,7 +41,9 @@ def test_a_chat_is_tied_by_its_link(telegram_api: BotApi, customer: Callable[...
     assert (user.telegram_id, user.telegram_username) == (42, "ada")
 
 
-def test_nothing_is_told_in_a_group_and_to_no_stranger(telegram_api: BotApi, customer: Callable[..., User]) -> None:
+def test_nothing_is_told_in_a_group_and_to_no_stranger(
+    telegram_api: BotApi, customer: Callable[..., User]
+) -> None:
     give(customer(telegram_id=42), "UAH", "1")
     customer(telegram_id=7, is_active=False)
     telegram_api.say("/balance", chat="group")

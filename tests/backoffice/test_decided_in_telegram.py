@@ -79,7 +79,7 @@ def status(order: Order) -> str:
 
 
 def press(api: BotApi, number: int, words: str) -> None:
-    """Press the newest button of these words, and let the bot answer."""
+    """Press the newest button of these words; a bot that has just been started answers: it remembers nothing."""
     data = api.button(number, words)
     place = next(place for place, rows in api.buttons.items() if data in str(rows) and place[0] == number)
     api.press(data, number, place[1])
@@ -130,7 +130,7 @@ def test_who_may_decide_is_told_the_facts_and_approves_with_a_code(
     drain()
     ended = f"{first.email} approved it at {vote.at:%Y-%m-%d %H:%M:%S} UTC."
     assert telegram_api.chat(101)[0].endswith(ended)
-    assert telegram_api.chat(102)[0].split("\n")[-1].startswith(first.email)
+    assert telegram_api.chat(102)[0].split("\n")[-1].startswith(f"Схвалено: {first.email}")
     assert [rows for place, rows in telegram_api.buttons.items() if place[1] < told and rows] == [
         [[{"text": "Cancel", "callback_data": f"x:{order.approval.asks.get(operator=first).token}"}]]
     ]
@@ -163,10 +163,12 @@ def test_a_rejection_has_a_reason_of_the_list_words_and_a_code(
 
 def test_by_telegram_the_services_ask_for_a_code_whatever_the_amount(link: Link, ask: Ask) -> None:
     actor = replace(link(101).as_actor(), via="telegram")
-    order = ask("1")
+    order = ask("100")
     for act in (
         lambda code: services.withdrawal_approve(order_id=order.public_id, actor=actor, code=code),
-        lambda code: services.withdrawal_reject(order_id=order.public_id, actor=actor, reason="no", code=code),
+        lambda code: services.withdrawal_reject(
+            order_id=order.public_id, actor=actor, reason="no", code=code
+        ),
     ):
         refused = [code_of(lambda: act(code)) for code in ("", "12345x")]  # noqa: B023 - called at once
         assert refused == ["totp_required", "totp_invalid"]
@@ -256,7 +258,7 @@ def test_facts_that_changed_are_shown_anew_and_never_decided_on(
     assert telegram_api.button(101, "Approve") != old
     telegram_api.press(old, 101)
     run_bot(telegram_api)
-    assert telegram_api.notes[-1] == "Nothing was found."
+    assert telegram_api.notes[-1] == "Not found."
     # Changed between the press and the code.
     press(telegram_api, 101, "Approve")
     Approval.objects.filter(order=order).update(rules=more[:1])
@@ -276,8 +278,8 @@ def test_what_is_shown_names_amount_destination_and_status(ask: Ask) -> None:
     room, read = asking.room_of(order.approval)
     seen = room.shown(read)
     for change in (
-        lambda row: setattr(row, "amount_out", Decimal("3999")),
-        lambda row: setattr(row, "fee", Decimal("1")),
+        lambda row: setattr(row, "amount_out", Decimal(3999)),
+        lambda row: setattr(row, "fee", Decimal(1)),
         lambda row: setattr(row, "status", "CANCELLED"),
         lambda row: setattr(row.withdrawal, "destination", "sandbox:other"),
         lambda row: setattr(row, "currency_out", Currency.objects.get(code="EUR")),
@@ -323,7 +325,7 @@ def test_a_press_of_anybody_else_finds_nothing(
     # In a group nothing is heard.
     telegram_api.press(mine, 101, chat="group")
     run_bot(telegram_api)
-    assert telegram_api.notes == ["Nothing was found."] * 7
+    assert telegram_api.notes == ["Not found."] * 7
     assert len(telegram_api.sent) == 2
     for who in (user, other):
         telegram_api.say(six_digits(who), who.telegram_id, chat="group")
@@ -340,7 +342,7 @@ def test_an_operator_who_is_disabled_is_nobody(telegram_api: BotApi, link: Link,
     telegram_api.press(f"a:{order.approval.asks.get().token}", 101)
     telegram_api.say(six_digits(user), 101)
     run_bot(telegram_api)
-    assert telegram_api.notes[-1] == "Nothing was found."
+    assert telegram_api.notes[-1] == "Not found."
     assert telegram_api.chat(101)[-1].startswith("This chat is not tied")
     assert ApprovalVote.objects.count() == 0
 
@@ -367,7 +369,7 @@ def test_only_who_may_decide_is_asked_and_a_forged_press_finds_nothing(
     for number in (101, 103, 104, 105):
         telegram_api.press(f"a:{token}", number)
     run_bot(telegram_api)
-    assert telegram_api.notes == ["Nothing was found."] * 4
+    assert telegram_api.notes == ["Not found."] * 4
     # Who was asked and is limited since then finds nothing either; an edit of the account is told.
     audit(told.as_actor(), "account_disable", object_type="user", object_id=order.owner_id)
     telegram_api.press(f"a:{token}", 106)
@@ -382,7 +384,7 @@ def test_only_who_may_decide_is_asked_and_a_forged_press_finds_nothing(
     )
     telegram_api.press(f"a:{token}", 106)
     run_bot(telegram_api)
-    assert telegram_api.notes[-1] == "Nothing was found."
+    assert telegram_api.notes[-1] == "Not found."
     assert (ApprovalVote.objects.count(), len(telegram_api.sent)) == (0, 1)
 
 
@@ -460,9 +462,7 @@ def test_what_the_customer_takes_back_has_no_buttons_any_more(
 ) -> None:
     link(101)
     order = ask()
-    services.withdrawal_cancel(
-        order_id=order.public_id, user_id=order.owner_id, actor=order.owner.as_actor()
-    )
+    services.withdrawal_cancel(order_id=order.public_id, user_id=order.owner_id, actor=order.owner.as_actor())
     drain()
     assert telegram_api.chat(101)[0].endswith("The customer withdrew this order.")
     assert [rows for rows in telegram_api.buttons.values() if rows] == []

@@ -25,7 +25,9 @@ def url() -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_operator_ties_their_chat_by_a_link_that_a_code_gives(at_desk: AtDesk, telegram_api: BotApi) -> None:
+def test_an_operator_ties_their_chat_by_a_link_that_a_code_gives(
+    at_desk: AtDesk, telegram_api: BotApi
+) -> None:
     client = at_desk("Treasury")
     user = client.person.user
     assert f'href="{url()}"' in client.get(reverse("admin:index")).content.decode()

@@ -50,8 +50,8 @@ from kauri.withdrawal_order.services import (
     withdrawal_untake,
 )
 from tests.backoffice import scene
-from tests.moves import six_digits
 from tests.backoffice.test_lists import MODELS, _fill, _name, _queries
+from tests.moves import six_digits
 
 AtDesk = Callable[..., Client]
 ROW = '<tr class="data-row'

@@ -16,8 +16,8 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from kauri.account.limits import LIMIT, last_change, limits_set, named
 from kauri.account.models import CustomerGroup, User
 from kauri.common.admin import EMPTY, ReasonForm, actor_of, attempt, back_to, page_url, searched, table, when
-from kauri.common.scopes import KINDS
 from kauri.common.code_forms import CodeAlwaysForm
+from kauri.common.scopes import KINDS
 from kauri.core.models import Currency, Provider
 
 TITLES = {"groups": _("Customer groups"), "currencies": _("Currencies"), "providers": _("Providers")}

@@ -35,9 +35,9 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.code_forms import CodeAlwaysForm, code_field
 from kauri.common.errors import KauriError
 from kauri.core import proposals
-from kauri.common.code_forms import CodeAlwaysForm, code_field
 from kauri.core.admin.settings import SettingsAdmin, SettingsForm
 from kauri.core.models import Proposal
 
@@ -169,7 +169,7 @@ class RevertForm(CodeAlwaysForm, ReasonForm):
 
 def _keep_code(form: Any, act: str) -> None:
     public_id = searched(str(form.object_id), "uuid")
-    row = Proposal.objects.filter(public_id=public_id).first() if public_id is not None else None
+    row = Proposal.objects.filter(public_id=str(public_id)).first() if public_id is not None else None
     if row is None or act not in proposals.governed(row.target).codes:
         del form.fields["code"]
 

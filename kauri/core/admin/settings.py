@@ -38,9 +38,9 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.code_forms import code_field
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
-from kauri.common.code_forms import code_field
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry, Currency, Network, Pair, Provider
 from kauri.core.services import credentials_set

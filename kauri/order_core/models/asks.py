@@ -35,9 +35,7 @@ class DecisionAsk(models.Model):
     operator = models.ForeignKey(User, models.PROTECT, related_name="+")
     shown = models.CharField(max_length=64)
     step = models.CharField(max_length=6, choices=Step.choices, default=Step.SHOWN)
-    decision = models.CharField(
-        max_length=8, choices=ApprovalVote.Decision.choices, blank=True, default=""
-    )
+    decision = models.CharField(max_length=8, choices=ApprovalVote.Decision.choices, blank=True, default="")
     reason = models.CharField(max_length=32, blank=True, default="")
     words = models.CharField(max_length=300, blank=True, default="")
     answer_until = models.DateTimeField(null=True)

@@ -39,12 +39,12 @@ from kauri.common.admin import (
     short,
     when,
 )
+from kauri.common.code_forms import CodeAgainForm
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow
 from kauri.core.admin import PeriodFilter
-from kauri.common.code_forms import CodeAgainForm
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
 from kauri.order_core import risk
@@ -84,7 +84,11 @@ class ApproveForm(CodeAgainForm):
 
 
 class RejectForm(forms.Form):
-    code = forms.ChoiceField(label=_("Reason"), choices=(("", _("Choose a reason")), *REJECT_REASONS), widget=UnfoldAdminSelectWidget)
+    code = forms.ChoiceField(
+        label=_("Reason"),
+        choices=(("", _("Choose a reason")), *REJECT_REASONS),
+        widget=UnfoldAdminSelectWidget,
+    )
     words = forms.CharField(
         label=_("In your words"), required=False, max_length=300, widget=_area(attrs={"rows": 3})
     )
@@ -316,8 +320,8 @@ def _named(order_id: uuid.UUID) -> dict[str, str]:
 def _lost(error: KauriError, order_id: uuid.UUID) -> str:
     """A refusal, and in a race who was first: the loser is told what happened."""
     approval = selectors.waiting_approval(order_id) if error.code == "wrong_state" else None
-    happened = happened(approval) if approval is not None else ""
-    return f"{happened} {_('Nothing was done twice.')}" if happened else refusal(error)
+    said = happened(approval) if approval is not None else ""
+    return f"{said} {_('Nothing was done twice.')}" if said else refusal(error)
 
 
 def _standing(request: HttpRequest, order: Order, approval: Approval | None, voted: bool) -> dict[str, Any]:

@@ -85,9 +85,7 @@ def _limit(found: Scene, code: str) -> object:
 
 
 def _roles(found: Scene, code: str) -> object:
-    return operator_roles_set(
-        operator_id=found.other.pk, roles=[found.role.pk], code=code, actor=found.actor
-    )
+    return operator_roles_set(operator_id=found.other.pk, roles=[found.role.pk], code=code, actor=found.actor)
 
 
 def _role(found: Scene, code: str) -> object:
@@ -226,7 +224,10 @@ def test_what_nobody_may(found: Scene, operator: Op, customer: Callable[..., Use
     }
     assert {name: code_of(act) for name, act in refused.items()} == dict.fromkeys(refused, "forbidden")
     absent = operator_roles_set
-    assert code_of(lambda: absent(operator_id=customer().pk, roles=[], code="", actor=found.actor)) == "not_found"
+    assert (
+        code_of(lambda: absent(operator_id=customer().pk, roles=[], code="", actor=found.actor))
+        == "not_found"
+    )
     assert (
         code_of(lambda: absent(operator_id=found.other.pk, roles=[10**6], code="", actor=found.actor))
         == "validation_error"

@@ -206,7 +206,13 @@ def test_without_a_chat_nothing_is_made(settings: Any, waiting: Callable[[], Any
 def replacing(receipt: str) -> Delivery:
     """A message that takes the place of another, which Telegram knows by this number."""
     first = Delivery.objects.create(
-        channel="telegram", target="77", title="t", body="old", dedupe_key="first", state="delivered", receipt=receipt
+        channel="telegram",
+        target="77",
+        title="t",
+        body="old",
+        dedupe_key="first",
+        state="delivered",
+        receipt=receipt,
     )
     return Delivery.objects.create(
         channel="telegram",

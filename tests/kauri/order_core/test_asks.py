@@ -37,9 +37,7 @@ def refused(statement: str, *values: object, by: type[Exception] = IntegrityErro
 
 def test_an_operator_has_one_dialogue_at_a_time(asks: list[DecisionAsk]) -> None:
     first, second = asks
-    start = (
-        "update order_core_decisionask set step = 'code', decision = 'approve', answer_until = now() where id = %s"
-    )
+    start = "update order_core_decisionask set step = 'code', decision = 'approve', answer_until = now() where id = %s"
     with connection.cursor() as cursor:
         cursor.execute(start, [first.pk])
     assert "decision_ask_one_dialogue" in refused(start, second.pk)
@@ -69,7 +67,9 @@ def test_an_operator_is_asked_once_about_an_order(asks: list[DecisionAsk]) -> No
 def test_a_step_has_what_it_needs(
     asks: list[DecisionAsk], step: str, decision: str, reason: str, until: str
 ) -> None:
-    change = f"update order_core_decisionask set step = %s, decision = %s, reason = %s, answer_until = {until}"
+    change = (
+        f"update order_core_decisionask set step = %s, decision = %s, reason = %s, answer_until = {until}"
+    )
     assert "decision_ask_step" in refused(change, step, decision, reason)
 
 
@@ -83,6 +83,6 @@ def test_only_telegrams_messages_have_buttons_and_replace_others(asks: list[Deci
     row = Delivery.objects.create(
         channel="webhook", target="https://x.example", title="t", body="{}", dedupe_key="k"
     )
-    for change in ("buttons = '[[[\"a\", \"b\"]]]'", f"replaces_id = {row.pk}"):
+    for change in ('buttons = \'[[["a", "b"]]]\'', f"replaces_id = {row.pk}"):
         said = refused(f"update notification_delivery set {change} where id = %s", row.pk)
         assert "delivery_telegram_only" in said
