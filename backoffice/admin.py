@@ -1,4 +1,4 @@
-"""The person's one page and the roles: put together here, since they span rooms that do not know each other."""
+"""The person's one page: put together here, since it spans rooms that do not know each other."""
 
 from __future__ import annotations
 
@@ -6,36 +6,43 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from backoffice.customer import CustomerFacts
+from backoffice.roles import refused, saved
 from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
+from kauri.account.operators import CHANGE, operator_roles_set, operator_telegram_unassign
 from kauri.balance.admin import AsOfMixin, as_of_note
 from kauri.balance.models import Entry
 from kauri.balance.selectors import customer_balances
 from kauri.common.admin import (
     EMPTY,
+    ReasonForm,
     actor_of,
+    attempt,
+    back_to,
     changes,
     copyable,
     link,
     list_url,
     money,
     page_link,
+    page_url,
     table,
     when,
 )
+from kauri.common.code_forms import CodeAlwaysForm, code_field
 from kauri.common.scopes import seen
 from kauri.core.admin import act_words
 from kauri.core.audit import audit
@@ -49,24 +56,16 @@ from kauri.payment_card.models import PaymentCard
 from kauri.wallet.models import DepositAddress
 
 _ROWS = 20
-#: Rights over the framework's own tables mean nothing here: only the house's acts are offered.
-ROLE_APPS = (
-    "account",
-    "auth",
-    "balance",
-    "callbacks",
-    "core",
-    "deposit_order",
-    "exchange_rate",
-    "internal_movement_order",
-    "notification",
-    "order_core",
-    "payment_card",
-    "payment_provider",
-    "report",
-    "wallet",
-    "withdrawal_order",
-)
+
+
+class RolesForm(forms.ModelForm):
+    """Whoever gives roles proves anew that it is them."""
+
+    code = code_field()
+
+
+class UntieForm(CodeAlwaysForm, ReasonForm):
+    field_order = ("reason", "code")
 
 
 @admin.register(User)
@@ -88,11 +87,13 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
         (_("Webhooks and messages"), {"fields": ("messages_sent",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("audited",), "classes": ("tab",)}),
     )
-    actions_detail = (*PersonAdmin.actions_detail, "note", "read_as_of")
+    form = RolesForm
+    actions_detail = (*PersonAdmin.actions_detail, "note", "untie", "read_as_of")
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
-        (_("Roles"), {"fields": ("groups",)}),
+        (_("Roles"), {"fields": ("groups", "code")}),
         (_("Seen by the operator"), {"fields": ("limits_shown",)}),
+        (_("Telegram"), {"fields": ("telegram",)}),
         (_("Sign-ins"), {"fields": ("sign_in_list",), "classes": ("tab",)}),
         (_("Audit"), {"fields": ("acts",), "classes": ("tab",)}),
     )
@@ -118,13 +119,13 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
-        return [name for name in shown if name != "groups"]
+        return [name for name in shown if name not in {"groups", "code"}]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         # Only an operator's roles are changed on this page, by others; customers through services.
         if obj is None or not obj.is_staff or obj.pk == request.user.pk:
             return False
-        return request.user.has_perm("auth.change_group")
+        return request.user.has_perm(CHANGE) and not request.user.scope.is_limited
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
@@ -132,18 +133,27 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Nothing of the account itself is changed here."""
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        before = sorted(form.instance.groups.values_list("name", flat=True))
-        super().save_related(request, form, formsets, change)
-        audit(
-            actor_of(request),
-            "operator_roles_change",
-            object_type="user",
-            object_id=form.instance.pk,
-            label=form.instance.email,
-            before={"roles": before},
-            after={"roles": sorted(form.instance.groups.values_list("name", flat=True))},
+        """The roles, by the service that asks for the code."""
+        given = form.cleaned_data
+        saved(
+            request,
+            lambda: operator_roles_set(
+                operator_id=form.instance.pk,
+                roles=[group.pk for group in given["groups"]],
+                code=given["code"],
+                actor=actor_of(request),
+            ),
         )
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """The audit has it."""
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return refused(request) or super().response_change(request, obj)
 
     def change_view(
         self,
@@ -164,6 +174,34 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
                 label=person.email,
             )
         return response
+
+    def has_untie_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not request.user.has_perm(CHANGE) or request.user.scope.is_limited or object_id is None:
+            return False
+        person = self.get_object(request, str(object_id))
+        return person is not None and person.is_staff and person.telegram_id is not None
+
+    @action(
+        description=_("Untie from Telegram"),
+        icon="link_off",
+        variant=ActionVariant.DANGER,
+        permissions=["untie"],
+        dialog={
+            "title": _("Untie the operator from Telegram"),
+            "description": _("Nothing is asked or decided there any more. The operator is told by letter."),
+            "form_class": UntieForm,
+            "form_submit_text": _("Untie from Telegram"),
+        },
+    )
+    def untie(self, request: HttpRequest, form: UntieForm, object_id: str) -> HttpResponse:
+        operator = self.row_of(request, object_id)
+        given = {name: form.cleaned_data[name] for name in ("reason", "code")}
+        attempt(
+            request,
+            lambda: operator_telegram_unassign(operator_id=operator.pk, actor=actor_of(request), **given),
+            _("%(who)s is untied from Telegram.") % {"who": operator.email},
+        )
+        return back_to(request, page_url(operator))
 
     @display(description=_("level"))
     def level_shown(self, obj: User) -> SafeString:
@@ -269,75 +307,3 @@ def _audit_table(entries: Any) -> SafeString:
         ),
         _("Nothing on record yet."),
     )
-
-
-admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Roles: which acts each may do. Every change is audited."""
-
-    list_display = ("name", "size")
-    list_fullwidth = True
-    actions = ()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return super().get_queryset(request).prefetch_related("permissions")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        editable = obj is None or self.has_change_permission(request, obj)
-        return ((None, {"fields": ("name", "permissions" if editable else "acts")}),)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Sequence[str]:
-        del request, obj
-        return ("acts",)
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs["queryset"] = (
-            Permission.objects.filter(content_type__app_label__in=ROLE_APPS)
-            .exclude(content_type__model__startswith="historical")
-            .select_related("content_type")
-        )
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
-
-    @display(description=_("permissions"))
-    def size(self, obj: Group) -> int:
-        return len(obj.permissions.all())
-
-    @display(description=_("permissions"))
-    def acts(self, obj: Group) -> SafeString:
-        rows = obj.permissions.select_related("content_type").order_by("content_type__app_label", "codename")
-        return table(
-            (_("Act"), _("Name")),
-            ((row.name, f"{row.content_type.app_label}.{row.codename}") for row in rows),
-        )
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        del request, obj
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Nobody widens a role that is their own: somebody else has to.
-        if obj is not None and obj in request.user.groups.all():
-            return False
-        return super().has_change_permission(request, obj)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        group = form.instance
-        before = _permissions(group)
-        super().save_related(request, form, formsets, change)
-        audit(
-            actor_of(request),
-            "role_change" if change else "role_add",
-            object_type="role",
-            object_id=group.pk,
-            label=group.name,
-            before={"permissions": before},
-            after={"permissions": _permissions(group)},
-        )
-
-
-def _permissions(group: Group) -> list[str]:
-    rows = group.permissions.order_by("content_type__app_label", "codename")
-    return [f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")]

@@ -139,6 +139,7 @@ GOVERNED: Final = (
         model=OperatorLimit,
         fields=("role", "operator", "per_approval", "per_day", "code_above", "second_look"),
         propose="order_core.change_operatorlimit",
+        codes=frozenset({"propose", "approve"}),
     ),
     Governed(
         model=ScreeningPolicy,
@@ -189,5 +190,10 @@ GOVERNED: Final = (
         propose="withdrawal_order.change_reviewrule",
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
-    Governed(model=Switch, fields=("is_on", "reason", "expires_at"), propose="core.stop_switch"),
+    Governed(
+        model=Switch,
+        fields=("is_on", "reason", "expires_at"),
+        propose="core.stop_switch",
+        codes=frozenset({"approve"}),
+    ),
 )

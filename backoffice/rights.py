@@ -71,6 +71,7 @@ KEEP: Final = frozenset(
         "deposit_order_unmatchedact",
         "internal_movement_order_movementdetail",
         "order_core_approval",
+        "order_core_decisionask",
         "order_core_operatorlimit",
         "order_core_screening",
         "order_core_screeningpolicy",

@@ -36,7 +36,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from backoffice import dashboard, exports, navigation
+from backoffice import dashboard, exports, my_telegram, navigation
 from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.account.services import totp_verify
 from kauri.account.sessions import sign_in_record, throttle_sign_in
@@ -105,6 +105,7 @@ class BackOfficeSite(UnfoldAdminSite):
             path(
                 "export/<str:app>/<str:model>.<str:file_format>", self.admin_view(self.export), name="export"
             ),
+            path("telegram/", self.admin_view(self.my_telegram), name=my_telegram.NAME),
             path("desk/", self.admin_view(self.desk), name="desk"),
             *super().get_urls(),
         ]
@@ -112,6 +113,11 @@ class BackOfficeSite(UnfoldAdminSite):
     def desk(self, request: HttpRequest) -> Answer:
         """The desk's figures alone: the page asks for them every few seconds."""
         return TemplateResponse(request, "admin/desk/figures.html", dashboard.figures(request))
+
+    def my_telegram(self, request: HttpRequest) -> HttpResponse:
+        """Every operator's own page."""
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return my_telegram.page(request, self.each_context(request))
 
     def export(self, request: HttpRequest, app: str, model: str, file_format: str) -> Answer | FileResponse:
         """A list as a file."""

@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from django_otp.oath import totp
 from django_q.models import OrmQ
 
-from kauri.account.models import User
+from kauri.account.models import TOTPDevice, User
 from kauri.balance import ledger
 from kauri.balance.chart import AccountKind, TransferKind
 from kauri.balance.ledger import Leg
@@ -114,6 +115,16 @@ def sandbox_on(**fields: Any) -> Provider:
         setattr(provider, name, value)
     provider.save()
     return provider
+
+
+def six_digits(who: Actor | User) -> str:
+    """What the operator's authenticator shows, as if for the first time: one that they get here if they have none."""
+    user_id = int(who.id) if isinstance(who, Actor) else who.pk
+    device = TOTPDevice.objects.filter(user_id=user_id, confirmed=True).first()
+    if device is None:
+        device = TOTPDevice.objects.create(user_id=user_id, name="authenticator", confirmed=True)
+    TOTPDevice.objects.filter(pk=device.pk).update(last_t=-1)
+    return f"{totp(device.bin_key, step=device.step, t0=device.t0, digits=device.digits):06d}"
 
 
 def events(kind: str) -> list[OutboxEvent]:

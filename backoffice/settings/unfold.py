@@ -38,6 +38,7 @@ UNFOLD: dict[str, Any] = {
     "LANGUAGES": {"action": reverse_lazy("admin:language"), "navigation": []},
     "ENVIRONMENT": "backoffice.navigation.environment",
     "DASHBOARD_CALLBACK": "backoffice.dashboard.desk",
+    "ACCOUNT": {"navigation": [{"title": _("My Telegram"), "link": reverse_lazy("admin:my_telegram")}]},
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda _request: static("kauri/kauri.css")],
     "SCRIPTS": [lambda _request: static("kauri/kauri.js")],

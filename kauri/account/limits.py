@@ -9,6 +9,7 @@ from django.db import transaction
 from guardian.shortcuts import assign_perm, remove_perm
 
 from kauri.account.models import GRANTS, CustomerGroup, User
+from kauri.account.second_factor import code_again, operator_code
 from kauri.account.selectors import require_permission, require_whole
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
@@ -23,15 +24,34 @@ VERB: Final = "operator_limits_change"
 GRANTED: Final[dict[str, Any]] = {"groups": CustomerGroup, "currencies": Currency, "providers": Provider}
 
 
-@transaction.atomic
 def limits_set(
-    *, operator_id: int, limits: Mapping[str, Collection[int]], reason: str, actor: Actor
+    *, operator_id: int, limits: Mapping[str, Collection[int]], reason: str, code: str, actor: Actor
 ) -> Scope:
     """Limit an operator to these primary keys, by kind; an empty kind has no limit.
 
     Raises ``forbidden`` (no permission, oneself, or an actor who is limited), ``not_found``,
-    ``validation_error`` (no reason, or what is not there).
+    ``validation_error`` (no reason, or what is not there), and the code's, which is asked for again.
     """
+    guard = code_again(actor, code, VERB, object_type="user", object_id=operator_id)
+    with guard, transaction.atomic():
+        operator = _changeable(operator_id, reason, actor)
+        operator_code(actor, code)
+        before = operator.scope
+        _grant(operator, limits)
+        audit(
+            actor,
+            VERB,
+            object_type="user",
+            object_id=operator.pk,
+            label=operator.email,
+            before=named(before),
+            after=named(operator.scope),
+            reason=reason.strip(),
+        )
+        return operator.scope
+
+
+def _changeable(operator_id: int, reason: str, actor: Actor) -> User:
     require_permission(actor, LIMIT)
     require_whole(actor)
     if not reason.strip():
@@ -41,6 +61,11 @@ def limits_set(
         raise KauriError("not_found")
     if str(operator.pk) == actor.id:
         raise KauriError("forbidden", "nobody changes their own limits")
+    return operator
+
+
+def _grant(operator: User, limits: Mapping[str, Collection[int]]) -> None:
+    """Exactly these grants, for now and for whoever asks this very row."""
     before = operator.scope
     for kind in KINDS:
         wanted, had = set(limits.get(kind, ())), before.of(kind) or frozenset()
@@ -52,17 +77,6 @@ def limits_set(
         for pk in had - wanted:
             remove_perm(GRANTS[kind], operator, rows[pk])
     del operator.scope
-    audit(
-        actor,
-        VERB,
-        object_type="user",
-        object_id=operator.pk,
-        label=operator.email,
-        before=named(before),
-        after=named(operator.scope),
-        reason=reason.strip(),
-    )
-    return operator.scope
 
 
 def named(scope: Scope) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from kauri.account.selectors import account_ip_allowed
 from kauri.account.services import TELEGRAM_DOMAIN, new_webhook_secret, notice
 from kauri.account.sessions import SignedIn, session_begin, sign_in_record
 from kauri.common import clock, throttle
+from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.telegram import TelegramUser
@@ -75,25 +76,35 @@ def require_fresh(who: TelegramUser) -> None:
 @transaction.atomic
 def telegram_assign(*, user: User, ip: str) -> DeepLink:
     """A link that ties the account to whoever opens it in Telegram within 15 minutes. An older one ends."""
+    user = lock(User.objects.filter(pk=user.pk)).get()
+    if user.is_staff:
+        raise KauriError("forbidden", "operators ask for it in the back office")
+    return link_make(user, user.as_actor(ip))
+
+
+def link_make(user: User, actor: Actor) -> DeepLink:
+    """The link of :func:`telegram_assign` for a locked account; nobody's right to it is asked here.
+
+    Raises ``operation_disabled`` (there is no bot), ``wrong_state`` (tied already).
+    """
     bot = settings.KAURI.telegram_bot
     if not bot:
         raise KauriError("operation_disabled", "no Telegram bot is set up here")
-    user = lock(User.objects.filter(pk=user.pk)).get()
     if user.telegram_id is not None:
         raise KauriError("wrong_state", "the account has a Telegram user already: unassign it first")
     now = clock.now()
     TelegramLink.objects.filter(user=user, used_at__isnull=True, expires_at__gt=now).update(expires_at=now)
     code = secrets.token_urlsafe(32)
     link = TelegramLink.objects.create(user=user, code_hash=_hash(code), expires_at=now + LINK_LIFE)
-    audit(user.as_actor(ip), "telegram_assign", object_type="user", object_id=user.pk, label=user.email)
+    audit(actor, "telegram_assign", object_type="user", object_id=user.pk, label=user.email)
     return DeepLink(f"https://t.me/{bot}?start={code}", code, link.expires_at)
 
 
 @transaction.atomic
-def telegram_verify(*, code: str, telegram_id: int, username: str, ip: str) -> User:
+def telegram_verify(*, code: str, telegram_id: int, username: str, ip: str, is_own_bot: bool = False) -> User:
     """Tie the account that made ``code`` to this Telegram user; the caller has proof of who it is.
 
-    Raises ``wrong_code`` (unknown, used or old), ``conflict`` when the Telegram user has another account.
+    An operator's code is taken by the house's own bot only. Raises ``wrong_code`` (unknown, used or old), ``conflict`` when the Telegram user has another account.
     """
     link = lock(
         TelegramLink.objects.filter(
@@ -103,7 +114,7 @@ def telegram_verify(*, code: str, telegram_id: int, username: str, ip: str) -> U
     if link is None:
         raise KauriError("wrong_code")
     user = lock(User.objects.filter(pk=link.user_id, is_active=True, telegram_id__isnull=True)).first()
-    if user is None:
+    if user is None or (user.is_staff and not is_own_bot):
         raise KauriError("wrong_code")
     if User.objects.filter(telegram_id=telegram_id).exists():
         raise KauriError("conflict", "this Telegram user has an account already")

@@ -18,12 +18,16 @@ class ActorKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """``kind`` and ``id`` name the actor for ever; ``label`` is what people read (an e-mail, a code)."""
+    """``kind`` and ``id`` name the actor for ever; ``label`` is what people read (an e-mail, a code).
+
+    ``via``: how an operator acts who is not at the back office's own pages (``telegram``); the audit keeps it.
+    """
 
     kind: ActorKind
     id: str
     label: str
     ip: str = ""
+    via: str = ""
 
     @property
     def is_operator(self) -> bool:

@@ -28,7 +28,7 @@ def audit(
         object_id=str(object_id),
         object_label=label,
         before=before,
-        after=after,
+        after={**(after or {}), "via": actor.via} if actor.via else after,
         reason=reason,
         ip=actor.ip or None,
     )

@@ -21,6 +21,7 @@ from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.money import plain
+from kauri.core.again import code_again, operator_code
 from kauri.core.audit import audit
 from kauri.core.models import Proposal
 from kauri.core.outbox import emit
@@ -35,12 +36,14 @@ Allowed = Callable[[Actor, str], Any]
 @dataclass(frozen=True, slots=True)
 class Governed:
     """One kind of settings row: its model, the fields that a proposal may change, who may propose, and
-    what the second person is shown of its effect."""
+    what the second person is shown of its effect. ``codes``: which acts (``propose``, ``approve``) ask for the
+    operator's one-time code again."""
 
     model: type[models.Model]
     fields: tuple[str, ...]
     propose: str
     preview: Callable[[Proposal], Any] | None = None
+    codes: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -72,7 +75,6 @@ def governed(target: str) -> Governed:
     return _HOUSE.rows[target]
 
 
-@transaction.atomic
 def propose(
     *,
     target: str,
@@ -80,14 +82,32 @@ def propose(
     values: Mapping[str, Any],
     reason: str,
     actor: Actor,
+    code: str = "",
     effective_from: datetime | None = None,
-    reverts: Proposal | None = None,
 ) -> Proposal:
     """Propose that a row's fields (``target_id`` '' for a new row) get these values.
 
     Raises ``forbidden``, ``validation_error`` (no reason, a field that is not governed, values that
-    the row could not have), ``conflict`` (nothing would change, or the row is being changed already).
+    the row could not have), ``conflict`` (nothing would change, or the row is being changed already); where
+    the row's kind asks for a code, ``totp_required``, ``totp_invalid`` and ``rate_limited``.
     """
+    guard = code_again(
+        actor, code, "proposal_make", object_type=target.partition(".")[2], object_id=target_id or "new"
+    )
+    with guard, transaction.atomic():
+        return _proposed(target, target_id, values, reason, actor, code, effective_from)
+
+
+def _proposed(
+    target: str,
+    target_id: str,
+    values: Mapping[str, Any],
+    reason: str,
+    actor: Actor,
+    code: str,
+    effective_from: datetime | None = None,
+    reverts: Proposal | None = None,
+) -> Proposal:
     row_type = governed(target)
     require(actor, row_type.propose)
     if not reason.strip():
@@ -107,6 +127,8 @@ def propose(
             raise KauriError("conflict", "another change of this row waits already")
     _assign(row, after)
     _check(row)
+    if "propose" in row_type.codes:
+        operator_code(actor, code)
     now = clock.now()
     proposal = Proposal.objects.create(
         target=target,
@@ -127,18 +149,21 @@ def propose(
     return proposal
 
 
-@transaction.atomic
-def approve(*, proposal_id: uuid.UUID, actor: Actor, reason: str = "") -> Proposal:
+def approve(*, proposal_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "") -> Proposal:
     """The second person's yes: applied at once, or when its moment comes.
 
-    Raises ``forbidden`` (no permission, or one's own), ``wrong_state`` (decided already). A row
-    that changed meanwhile makes it FAILED, with nothing changed.
+    Raises ``forbidden`` (no permission, or one's own), ``wrong_state`` (decided already), and the code's as
+    :func:`propose`. A row that changed meanwhile makes it FAILED, with nothing changed.
     """
-    proposal = _decided(proposal_id, actor, Proposal.State.APPROVED, reason)
-    _record(proposal, "proposal_approve", actor, reason)
-    if proposal.effective_from is None or proposal.effective_from <= clock.now():
-        _apply(proposal, actor)
-    return proposal
+    guard = code_again(actor, code, "proposal_approve", object_type="proposal", object_id=proposal_id)
+    with guard, transaction.atomic():
+        proposal = _decided(proposal_id, actor, Proposal.State.APPROVED, reason)
+        if "approve" in governed(proposal.target).codes:
+            operator_code(actor, code)
+        _record(proposal, "proposal_approve", actor, reason)
+        if proposal.effective_from is None or proposal.effective_from <= clock.now():
+            _apply(proposal, actor)
+        return proposal
 
 
 @transaction.atomic
@@ -166,12 +191,18 @@ def withdraw(*, proposal_id: uuid.UUID, actor: Actor) -> Proposal:
     return proposal
 
 
-@transaction.atomic
-def revert(*, proposal_id: uuid.UUID, reason: str, actor: Actor) -> Proposal:
+def revert(*, proposal_id: uuid.UUID, reason: str, actor: Actor, code: str = "") -> Proposal:
     """Propose to put back what an applied change has changed, once. A second person decides again.
 
-    Raises ``wrong_state`` (not in effect, already taken back, or a new row, which has no before).
+    Raises ``wrong_state`` (not in effect, already taken back, or a new row, which has no before), and what
+    :func:`propose` does.
     """
+    guard = code_again(actor, code, "proposal_make", object_type="proposal", object_id=proposal_id)
+    with guard, transaction.atomic():
+        return _reverted(proposal_id, reason, actor, code)
+
+
+def _reverted(proposal_id: uuid.UUID, reason: str, actor: Actor, code: str) -> Proposal:
     proposal = _locked(proposal_id)
     if proposal.state != Proposal.State.APPLIED or not proposal.before:
         raise KauriError("wrong_state", "only a change in effect is taken back")
@@ -183,13 +214,8 @@ def revert(*, proposal_id: uuid.UUID, reason: str, actor: Actor) -> Proposal:
         raise KauriError("wrong_state", "this change is being taken back already")
     # An attempt that came to nothing no longer speaks for the change.
     Proposal.objects.filter(reverts=proposal).update(reverts=None)
-    return propose(
-        target=proposal.target,
-        target_id=proposal.target_id,
-        values={name: proposal.before[name] for name in proposal.before},
-        reason=reason,
-        actor=actor,
-        reverts=proposal,
+    return _proposed(
+        proposal.target, proposal.target_id, dict(proposal.before), reason, actor, code, reverts=proposal
     )
 
 

@@ -35,6 +35,7 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.code_forms import CodeAgainForm
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import narrow, seen
 from kauri.common.search import searched
@@ -46,7 +47,6 @@ from kauri.notification.admin import deliveries_table
 from kauri.notification.models import Delivery
 from kauri.order_core import risk
 from kauri.order_core.admin import (
-    CodeAgainForm,
     limit_rows,
     moves_list,
     notes_list,

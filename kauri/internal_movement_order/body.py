@@ -6,6 +6,7 @@ from typing import Any
 
 from kauri.common import clock
 from kauri.common.money import ZERO, exact
+from kauri.order_core.approvals import as_shown
 from kauri.order_core.models import Order, Policy
 from kauri.order_core.selectors import old_time, order_object
 
@@ -25,6 +26,11 @@ def movement_object(order: Order) -> dict[str, Any]:
             "message": detail.message,
         },
     )
+
+
+def movement_shown(order: Order) -> str:
+    """What an operator decides on: the order as it stands, and who would get the money."""
+    return as_shown(order, order.movement.recipient.number)
 
 
 def received_object(order: Order) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from kauri.core.models import Currency
 from kauri.core.outbox import Event, emit_all
 from kauri.core.services import currency_by_code
 from kauri.internal_movement_order import postings
-from kauri.internal_movement_order.body import movement_object, received_object
+from kauri.internal_movement_order.body import movement_object, movement_shown, received_object
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.order_core import approvals, machine, policies
 from kauri.order_core.models import Approval, ApprovalVote, Order, Policy
@@ -146,20 +146,26 @@ def _create(request: MovementRequest, receiver: User, actor: Actor) -> Order:
     return order
 
 
-def movement_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "") -> Order:
+def movement_approve(
+    *, order_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "", seen: str = ""
+) -> Order:
     """An operator's yes. The last one needed moves the money.
 
-    Raises ``forbidden``, ``wrong_state`` (decided already, or taken by another operator),
-    ``account_disabled`` (the recipient can't receive any more: reject it).
+    ``seen``: what they were shown (:func:`kauri.internal_movement_order.body.movement_shown`). Raises
+    ``forbidden``, ``wrong_state`` (decided already, or taken by another operator), ``changed_meanwhile``,
+    ``account_disabled`` (the recipient can't receive any more: reject it), and what
+    :func:`kauri.order_core.approvals.vote` does.
     """
-    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved, code)
+    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved, code, seen)
 
 
-def movement_reject(*, order_id: uuid.UUID, actor: Actor, reason: str) -> Order:
+def movement_reject(
+    *, order_id: uuid.UUID, actor: Actor, reason: str, code: str = "", seen: str = ""
+) -> Order:
     """An operator's no: the hold is released and the order ends CANCELLED. A reason is required."""
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
-    return _decide(order_id, actor, ApprovalVote.Decision.REJECT, reason.strip(), _rejected)
+    return _decide(order_id, actor, ApprovalVote.Decision.REJECT, reason.strip(), _rejected, code, seen)
 
 
 @transaction.atomic
@@ -231,7 +237,8 @@ def _decide(
     decision: ApprovalVote.Decision,
     reason: str,
     then: Callable[[Order, Actor, str], None],
-    code: str = "",
+    code: str,
+    seen: str,
 ) -> Order:
     guard = code_again(actor, code, f"movement_{decision.value}", object_type="order", object_id=order_id)
     with guard, transaction.atomic():
@@ -240,6 +247,7 @@ def _decide(
         require_scope(actor, order.movement)
         if actor.id == str(order.movement.recipient_id):
             raise KauriError("forbidden", "nobody decides on money that comes to them")
+        approvals.require_as_shown(seen, movement_shown(order) if seen else "")
         approval = approvals.vote(order, actor=actor, decision=decision, reason=reason, code=code)
         audit(
             actor,

@@ -16,10 +16,11 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one try came to. ``answer`` is the first bytes of what came back."""
+    """What one try came to. ``answer`` is the first bytes of what came back, ``receipt`` the message's name there."""
 
     verdict: Verdict
     status: int | None = None
     answer: str = ""
     error: str = ""
     retry_after: timedelta | None = None
+    receipt: str = ""

@@ -35,6 +35,12 @@ class Delivery(models.Model):
     subject_id = models.UUIDField(_("about"), null=True)
     title = models.CharField(_("subject"), max_length=200, blank=True, default="")
     body = models.TextField(_("body"))
+    #: Rows of a message's buttons, each (words, what a press sends).
+    buttons = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    #: The message that this one's text takes the place of.
+    replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="replaced_by")
+    #: The receiver's own name for a delivered message.
+    receipt = models.CharField(max_length=40, blank=True, default="", db_default="")
     dedupe_key = models.CharField(max_length=200, unique=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
@@ -48,6 +54,12 @@ class Delivery(models.Model):
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
         permissions = (("redeliver_delivery", "Can send deliveries again"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(channel="telegram") | models.Q(replaces__isnull=True, buttons=[]),
+                name="delivery_telegram_only",
+            ),
+        )
         indexes = (
             models.Index(
                 fields=("next_attempt_at",), name="delivery_due", condition=models.Q(state="waiting")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -47,6 +47,18 @@ SENDERS: Final[dict[str, Callable[[Delivery], Result]]] = {
     Delivery.Channel.TELEGRAM: telegram.send,
     Delivery.Channel.EMAIL: email.send,
 }
+
+
+#: What an event means to floors above, as rows of :class:`Delivery`; said once, at the start.
+Also = Callable[[OutboxEvent], list[dict[str, Any]]]
+_ALSO: Final[dict[str, Also]] = {}
+
+
+def tell_also(makers: Mapping[str, Also]) -> None:
+    """Hand in, by the event's kind, who makes messages beside the house's own. Called in the transaction that
+    dispatches the event, which happens once."""
+    _ALSO.clear()
+    _ALSO.update(makers)
 
 
 def outbox_dispatch(event_id: int) -> int:
@@ -189,6 +201,9 @@ def _messages(event: OutboxEvent) -> list[dict[str, Any]]:
                 "dedupe_key": f"{channel}:{event.pk}",
             }
         )
+    also = _ALSO.get(event.kind)
+    if also is not None:
+        messages += [{**common, **wanted} for wanted in also(event)]
     return messages
 
 
@@ -230,13 +245,14 @@ def _record(row: Delivery, result: Result) -> None:
     row.lease_until = None
     if result.verdict is Verdict.DELIVERED:
         row.state, row.finished_at = Delivery.State.DELIVERED, now
+        row.receipt = result.receipt or row.receipt
     elif result.verdict is Verdict.GONE:
         row.state, row.finished_at = Delivery.State.GONE, now
     elif result.verdict is Verdict.REFUSED or row.attempts > len(DELAYS):
         row.state, row.finished_at = Delivery.State.DEAD, now
     else:
         row.next_attempt_at = now + max(DELAYS[row.attempts - 1], result.retry_after or timedelta(0))
-    row.save(update_fields=["state", "lease_until", "next_attempt_at", "finished_at"])
+    row.save(update_fields=["state", "lease_until", "next_attempt_at", "finished_at", "receipt"])
 
 
 def _next_in_line(row: Delivery) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from kauri.account.models import User
@@ -13,7 +15,7 @@ from kauri.common.locks import lock
 from kauri.common.money import plain
 from kauri.core.outbox import emit
 from kauri.order_core import risk
-from kauri.order_core.models import Approval, ApprovalVote, Order
+from kauri.order_core.models import Approval, ApprovalVote, DecisionAsk, Order
 
 
 def request(order: Order, *, rules: list[dict[str, Any]], needed: int) -> Approval:
@@ -40,6 +42,7 @@ def vote(
 ) -> Approval:
     """Record one operator's decision on a locked order; returns the approval as it stands after.
 
+    Who decides by another way than the page (:attr:`Actor.via`) gives a code, whatever the order is worth.
     Raises ``forbidden`` (own order, or already voted), ``wrong_state`` (decided, or taken by
     somebody else); for an approval also ``edited_today``, ``approval_limit_exceeded``,
     ``rate_unavailable`` where the operator's limit can't be compared, and ``totp_required`` and
@@ -57,6 +60,8 @@ def vote(
     row = ApprovalVote(approval=approval, decision=decision, reason=reason, at=clock.now())
     if decision is ApprovalVote.Decision.APPROVE:
         _weigh(order, approval, row, actor, code)
+    elif actor.via:
+        operator_code(actor, code)
     row.stamp(actor, request_id.get())
     row.save(force_insert=True)
     if decision is ApprovalVote.Decision.REJECT:
@@ -69,7 +74,45 @@ def vote(
     if approval.state != Approval.State.PENDING:
         approval.decided_at = clock.now()
     approval.save()
+    tell_asked(order, approval)
     return approval
+
+
+def as_shown(order: Order, *own: str) -> str:
+    """What people decide on, as one text: another one when anything of it has changed.
+
+    ``own``: what the order's type adds, such as where the money goes.
+    """
+    approval = Approval.objects.filter(order=order).first()
+    facts = [
+        str(order.public_id),
+        order.status,
+        order.currency_in.code,
+        plain(order.amount_in),
+        order.currency_out.code,
+        plain(order.amount_out),
+        plain(order.fee),
+        *own,
+        [] if approval is None else approval.rules,
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def require_as_shown(seen: str, shown: str) -> None:
+    """``changed_meanwhile`` unless what an operator saw (``''``: they look at it now) is how it stands."""
+    if seen and seen != shown:
+        raise KauriError("changed_meanwhile")
+
+
+def tell_asked(order: Order, approval: Approval) -> None:
+    """Whoever was asked elsewhere (:mod:`kauri.order_core.asking`) is told how it stands now."""
+    if DecisionAsk.objects.filter(approval=approval).exists():
+        emit(
+            "approval.moved",
+            subject_type="order",
+            subject_id=order.public_id,
+            payload={"order_id": str(order.public_id), "approval": approval.state},
+        )
 
 
 def _weigh(order: Order, approval: Approval, vote: ApprovalVote, actor: Actor, code: str) -> None:
@@ -79,7 +122,7 @@ def _weigh(order: Order, approval: Approval, vote: ApprovalVote, actor: Actor, c
     lock(User.objects.filter(pk=operator_id)).get()
     limits = risk.limits_of(operator_id)
     vote.usd = risk.check(order, operator_id, limits)
-    if risk.asks_code(vote.usd, limits):
+    if actor.via or risk.asks_code(vote.usd, limits):
         operator_code(actor, code)
     if not approval.second_look and risk.is_picked(approval, limits):
         vote.picked = approval.second_look = True
@@ -98,6 +141,7 @@ def withdraw(order: Order) -> None:
     _off_hold(approval)
     approval.decided_at = clock.now()
     approval.save()
+    tell_asked(order, approval)
 
 
 def take(order: Order, *, actor: Actor) -> Approval:

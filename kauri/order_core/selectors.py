@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Count, IntegerField, Q, QuerySet, Subquery, Sum, Value
+from django.utils.translation import gettext as _
 
 from kauri.account.models import User
 from kauri.account.selectors import cooling_until
@@ -18,7 +19,7 @@ from kauri.common import clock
 from kauri.common.errors import KauriError
 from kauri.common.money import exact
 from kauri.core.models import Currency
-from kauri.order_core.models import Order
+from kauri.order_core.models import Approval, ApprovalVote, Order
 from kauri.order_core.states import OrderStatus, OrderType
 
 #: Orders that moved nothing count towards no total.
@@ -229,3 +230,23 @@ def cooling_off(user: User) -> list[dict[str, Any]]:
             "limit": "",
         }
     ]
+
+
+def happened(approval: Approval) -> str:
+    """In words, what became of the order meanwhile; empty while it waits for anybody."""
+    if approval.state == Approval.State.WITHDRAWN:
+        return _("The customer withdrew this order.")
+    if approval.state == Approval.State.PENDING:
+        if approval.held_by is not None and approval.held_at is not None:
+            words = _("%(who)s put it on hold at %(at)s UTC.")
+            return words % {"who": approval.held_by.email, "at": f"{approval.held_at:%H:%M:%S}"}
+        if approval.taken_by is None or approval.taken_at is None:
+            return ""
+        words = _("%(who)s took it at %(at)s UTC.")
+        return words % {"who": approval.taken_by.email, "at": f"{approval.taken_at:%H:%M:%S}"}
+    vote = approval.votes.order_by("-id").first()
+    if vote is None:
+        return ""
+    approved = vote.decision == ApprovalVote.Decision.APPROVE
+    words = _("%(who)s approved it at %(at)s UTC.") if approved else _("%(who)s rejected it at %(at)s UTC.")
+    return words % {"who": vote.actor_label, "at": f"{vote.at:%Y-%m-%d %H:%M:%S}"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kauri.order_core.approvals import as_shown
 from kauri.order_core.models import Order
 from kauri.order_core.selectors import order_object
 from kauri.order_core.states import OrderStatus
@@ -38,6 +39,13 @@ def withdrawal_object(order: Order) -> dict[str, Any]:
             "additional_info": order.additional_info,
         },
     )
+
+
+def withdrawal_shown(order: Order) -> str:
+    """What an operator decides on: the order as it stands, and where its money would go."""
+    detail = order.withdrawal
+    network = detail.network.code if detail.network else ""
+    return as_shown(order, detail.destination, network, detail.provider.code)
 
 
 def _transaction(payout: Payout) -> dict[str, Any]:

@@ -193,26 +193,6 @@ def waiting_approval(order_id: uuid.UUID) -> Approval | None:
     )
 
 
-def happened(approval: Approval) -> str:
-    """In words, what became of the order meanwhile; empty while it waits for anybody."""
-    if approval.state == Approval.State.WITHDRAWN:
-        return _("The customer withdrew this order.")
-    if approval.state == Approval.State.PENDING:
-        if approval.held_by is not None and approval.held_at is not None:
-            words = _("%(who)s put it on hold at %(at)s UTC.")
-            return words % {"who": approval.held_by.email, "at": f"{approval.held_at:%H:%M:%S}"}
-        if approval.taken_by is None or approval.taken_at is None:
-            return ""
-        words = _("%(who)s took it at %(at)s UTC.")
-        return words % {"who": approval.taken_by.email, "at": f"{approval.taken_at:%H:%M:%S}"}
-    vote = approval.votes.order_by("-id").first()
-    if vote is None:
-        return ""
-    approved = vote.decision == ApprovalVote.Decision.APPROVE
-    words = _("%(who)s approved it at %(at)s UTC.") if approved else _("%(who)s rejected it at %(at)s UTC.")
-    return words % {"who": vote.actor_label, "at": f"{vote.at:%Y-%m-%d %H:%M:%S}"}
-
-
 def obstacle(order: Order, approval: Approval, operator_id: int, voted: bool) -> str:
     """Why this operator cannot decide on a waiting order; empty when they can. The service decides."""
     if order.owner_id == operator_id:

@@ -27,7 +27,7 @@ from kauri.order_core.models import Approval, ApprovalVote, Order
 from kauri.order_core.states import FINAL, OrderStatus, OrderType
 from kauri.payment_provider import routing
 from kauri.withdrawal_order import destinations, paying, postings, review, steps
-from kauri.withdrawal_order.body import withdrawal_object
+from kauri.withdrawal_order.body import withdrawal_object, withdrawal_shown
 from kauri.withdrawal_order.known import usable_destination, whitelist
 from kauri.withdrawal_order.models import WithdrawalDetail, WithdrawalPart
 from kauri.withdrawal_order.selectors import orders
@@ -205,19 +205,25 @@ def withdrawal_cancel(*, order_id: uuid.UUID, user_id: int, actor: Actor) -> Ord
     return order
 
 
-def withdrawal_approve(*, order_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "") -> Order:
+def withdrawal_approve(
+    *, order_id: uuid.UUID, actor: Actor, reason: str = "", code: str = "", seen: str = ""
+) -> Order:
     """An operator's yes. The last one needed sends the money on its way.
 
-    Raises ``forbidden``, ``wrong_state`` (decided already, or taken by another operator).
+    ``seen``: what they were shown (:func:`kauri.withdrawal_order.body.withdrawal_shown`). Raises ``forbidden``,
+    ``wrong_state`` (decided already, or taken by another operator), ``changed_meanwhile``, and what
+    :func:`kauri.order_core.approvals.vote` does.
     """
-    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved, code)
+    return _decide(order_id, actor, ApprovalVote.Decision.APPROVE, reason, _approved, code, seen)
 
 
-def withdrawal_reject(*, order_id: uuid.UUID, actor: Actor, reason: str) -> Order:
+def withdrawal_reject(
+    *, order_id: uuid.UUID, actor: Actor, reason: str, code: str = "", seen: str = ""
+) -> Order:
     """An operator's no: the hold is released and the order ends CANCELLED. A reason is required."""
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
-    return _decide(order_id, actor, ApprovalVote.Decision.REJECT, reason.strip(), _rejected)
+    return _decide(order_id, actor, ApprovalVote.Decision.REJECT, reason.strip(), _rejected, code, seen)
 
 
 def _decide(
@@ -226,7 +232,8 @@ def _decide(
     decision: ApprovalVote.Decision,
     reason: str,
     then: Callable[[Order, Actor, str], None],
-    code: str = "",
+    code: str,
+    seen: str,
 ) -> Order:
     permission = "approve" if decision is ApprovalVote.Decision.APPROVE else "reject"
     guard = code_again(actor, code, f"withdrawal_{permission}", object_type="order", object_id=order_id)
@@ -234,6 +241,7 @@ def _decide(
         require_permission(actor, f"withdrawal_order.{permission}_withdrawaldetail")
         order = paying.locked(order_id)
         require_scope(actor, order)
+        approvals.require_as_shown(seen, withdrawal_shown(order) if seen else "")
         approval = approvals.vote(order, actor=actor, decision=decision, reason=reason, code=code)
         audit(
             actor,

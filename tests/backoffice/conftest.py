@@ -12,6 +12,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.backoffice import scene
+from tests.backoffice.telegram import TOKEN, BotApi, serve
 from tests.backoffice.window import Window
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -78,3 +79,18 @@ def window(browser: Browser, live_server: Any) -> Iterator[Callable[..., Window]
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def telegram_api(settings: Any) -> Iterator[BotApi]:
+    """The house's bot talks to a Bot API on this machine."""
+    state = BotApi()
+    with serve(state) as url:
+        values = {
+            "telegram_token": TOKEN,
+            "telegram_bot": "example_bot",
+            "telegram_api_url": url,
+            "public_url": "https://office.example",
+        }
+        settings.KAURI = settings.KAURI.model_copy(update=values)
+        yield state

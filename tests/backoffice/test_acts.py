@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from backoffice.admin import ROLE_APPS
+from backoffice.roles import ROLE_APPS
 from kauri.account import tokens
 from kauri.account.admin import LEVELS
 from kauri.account.models import Session, User, WhiteIp
@@ -28,7 +28,7 @@ from kauri.notification.models import Delivery
 from kauri.order_core.models import Policy
 from kauri.report.models import ReportRun
 from tests.backoffice import scene
-from tests.moves import give
+from tests.moves import give, six_digits
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -197,7 +197,12 @@ def test_operators_are_seen_by_those_who_see_roles(at_desk: AtDesk) -> None:
 def test_roles_are_given_by_others_and_audited(at_desk: AtDesk) -> None:
     client, operator = at_desk("Administrator"), scene.operator("Support").user
     wanted = Group.objects.get(name="Finance")
-    assert client.post(page_url(operator), {"groups": [wanted.pk]}).status_code == 302
+    page = client.post(page_url(operator), {"groups": [wanted.pk]}, follow=True).content.decode()
+    assert "A one-time code of your authenticator is needed" in page
+    assert "was changed successfully" not in page
+    assert list(operator.groups.values_list("name", flat=True)) == ["Support"]
+    given = {"groups": [wanted.pk], "code": six_digits(client.person.user)}
+    assert client.post(page_url(operator), given).status_code == 302
     assert list(operator.groups.values_list("name", flat=True)) == ["Finance"]
     entry = AuditEntry.objects.get(verb="operator_roles_change")
     assert (entry.before, entry.after) == ({"roles": ["Support"]}, {"roles": ["Finance"]})
@@ -218,7 +223,11 @@ def test_nobody_raises_themselves(at_desk: AtDesk) -> None:
 def test_a_role_change_is_audited(at_desk: AtDesk) -> None:
     client, role = at_desk("Administrator"), Group.objects.get(name="Support")
     kept = role.permissions.get(codename="note_order")
-    client.post(page_url(role), {"name": "Support", "permissions": [kept.pk]})
+    page = client.post(page_url(role), {"name": "Support", "permissions": [kept.pk]}, follow=True)
+    assert "A one-time code of your authenticator is needed" in page.content.decode()
+    assert role.permissions.count() > 1
+    given = {"name": "Support", "permissions": [kept.pk], "code": six_digits(client.person.user)}
+    client.post(page_url(role), given)
     entry = AuditEntry.objects.get(verb="role_change")
     assert entry.after == {"permissions": ["order_core.note_order"]}
     assert "account.view_user" in entry.before["permissions"]
@@ -299,10 +308,17 @@ def test_a_setting_changes_with_a_reason_a_diff_and_an_author(at_desk: AtDesk) -
 def test_credentials_go_in_and_never_come_out(at_desk: AtDesk) -> None:
     client, provider = at_desk("Administrator"), Provider.objects.get(code="sandbox")
     secret = json.dumps({"key": "the-secret-itself"})
-    change(client, provider, new_credentials=secret, change_reason="first key")
+    page = change(client, provider, new_credentials=secret, change_reason="first key")
+    assert "The credentials were not stored: A one-time code of your authenticator is needed" in page
+    provider.refresh_from_db()
+    assert provider.credentials == {}
+    code = six_digits(client.person.user)
+    change(client, provider, new_credentials=secret, change_reason="first key", one_time_code=code)
     provider.refresh_from_db()
     assert provider.credentials == {"key": "the-secret-itself"}
-    assert AuditEntry.objects.get(verb="provider_change").after == {"credentials_secret": "***"}
+    entry = AuditEntry.objects.get(verb="credentials_set")
+    assert (entry.before, entry.after) == ({"credentials": []}, {"credentials": ["key"]})
+    assert entry.reason == "first key"
     history = reverse("admin:core_provider_history", args=(provider.pk,))
     for url in (page_url(provider), history):
         page = client.get(url).content.decode()

@@ -54,6 +54,7 @@ from kauri.withdrawal_order.waiting import (
 )
 from tests.backoffice import scene
 from tests.backoffice.test_lists import MODELS, _fill, _name, _queries
+from tests.moves import six_digits
 
 AtDesk = Callable[..., Client]
 ROW = '<tr class="data-row'
@@ -72,12 +73,13 @@ GENERAL = {"order_core.policy", "withdrawal_order.reviewrule", "core.pair", "cor
 
 def limited(role: str, **limits: Collection[Any]) -> scene.Person:
     """An operator of a role who sees only this."""
-    person = scene.operator(role)
+    person, maker = scene.operator(role), scene.operator("Administrator").user
     limits_set(
         operator_id=person.user.pk,
         limits={kind: [row.pk for row in rows] for kind, rows in limits.items()},
         reason="a part of the house",
-        actor=scene.operator("Administrator").user.as_actor(),
+        code=six_digits(maker),
+        actor=maker.as_actor(),
     )
     person.user = User.objects.get(pk=person.user.pk)
     return person
@@ -314,7 +316,7 @@ def test_services_refuse_what_is_outside() -> None:
     operator.groups.set(Group.objects.all())
     limits = {"groups": [row.pk for row in nothing("groups")]}
     maker = scene.operator("Administrator").user.as_actor()
-    limits_set(operator_id=operator.pk, limits=limits, reason="a part", actor=maker)
+    limits_set(operator_id=operator.pk, limits=limits, reason="a part", code=six_digits(maker), actor=maker)
     actor = operator.as_actor()
     user = User.objects.get(email="filled1@example.com")
     order = WithdrawalDetail.objects.latest("pk").order
@@ -361,7 +363,7 @@ def test_services_refuse_what_is_outside() -> None:
         row.refresh_from_db()
     assert before == (order.status, movement.status, held.status, user.verification_level, user.is_active)
     assert not AuditEntry.objects.filter(actor_id=actor.id).exists()
-    limits_set(operator_id=operator.pk, limits={}, reason="all of it", actor=maker)
+    limits_set(operator_id=operator.pk, limits={}, reason="all of it", code=six_digits(maker), actor=maker)
     note_add(order_id=order.public_id, text="seen", actor=actor)
     withdrawal_take(order_id=order.public_id, actor=actor)
 
@@ -376,6 +378,7 @@ def test_limits_are_set_by_who_changes_roles_and_stay_on_record(house: None, at_
         operator_id=person.user.pk,
         limits={"currencies": [usdt.pk]},
         reason="the crypto desk",
+        code=six_digits(maker.user),
         actor=maker.user.as_actor(),
     )
     assert scope == Scope(person.user.pk, currencies=frozenset({usdt.pk}))
@@ -390,12 +393,12 @@ def test_limits_are_set_by_who_changes_roles_and_stay_on_record(house: None, at_
         "not_found": (scene.customer("c@example.com"), maker.user),
     }
     who, by = refused["forbidden"]
-    set_ = {"limits": {"currencies": [usdt.pk]}, "reason": "x"}
+    set_ = {"limits": {"currencies": [usdt.pk]}, "reason": "x", "code": six_digits(maker.user)}
     assert code_of(lambda: limits_set(operator_id=who.pk, actor=by.as_actor(), **set_)) == "forbidden"
     assert code_of(lambda: limits_set(operator_id=who.pk, actor=maker.user.as_actor(), **set_)) == "forbidden"
     who, by = refused["not_found"]
     assert code_of(lambda: limits_set(operator_id=who.pk, actor=by.as_actor(), **set_)) == "not_found"
-    wrong = {"limits": {"currencies": [10**6]}, "reason": "x"}
+    wrong = {**set_, "limits": {"currencies": [10**6]}}
     assert (
         code_of(lambda: limits_set(operator_id=person.user.pk, actor=maker.user.as_actor(), **wrong))
         == "validation_error"

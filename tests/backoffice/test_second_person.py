@@ -26,7 +26,7 @@ from kauri.internal_movement_order.models import MovementDetail
 from kauri.order_core.models import Order, Policy
 from tests.backoffice import scene
 from tests.backoffice.test_acts import SENT, change, dialog
-from tests.moves import as_owner, balance_of, give
+from tests.moves import as_owner, balance_of, give, six_digits
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -133,7 +133,11 @@ def test_a_switch_says_what_it_stops_and_is_off_by_one(at_desk: AtDesk) -> None:
     client.post(dialog("core_switch_start", switch.pk), {**SENT, "reason": "node is back"})
     assert not switch_is_on("withdrawal")
     row = Proposal.objects.get()
-    at_desk("Senior").post(dialog("core_proposal_approve", row.public_id), {**SENT, "reason": ""})
+    senior, door = at_desk("Senior"), dialog("core_proposal_approve", row.public_id)
+    assert 'data-testid="code"' in senior.get(door).content.decode()
+    senior.post(door, {**SENT, "reason": "", "code": ""})
+    assert not switch_is_on("withdrawal")
+    senior.post(door, {**SENT, "reason": "", "code": six_digits(senior.person.user)})
     assert switch_is_on("withdrawal")
     until = (timezone.now() + timedelta(hours=2)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     client.post(dialog("core_switch_stop", switch.pk), {**SENT, "reason": "again", "expires_at": until})

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from kauri.account.limits import LIMIT, last_change, limits_set, named
 from kauri.account.models import CustomerGroup, User
 from kauri.common.admin import EMPTY, ReasonForm, actor_of, attempt, back_to, page_url, table, when
+from kauri.common.code_forms import CodeAlwaysForm
 from kauri.common.scopes import KINDS
 from kauri.common.search import searched
 from kauri.core.models import Currency, Provider
@@ -32,13 +33,13 @@ def _choice(kind: str, rows: Any) -> forms.ModelMultipleChoiceField:
     )
 
 
-class LimitForm(ReasonForm):
+class LimitForm(CodeAlwaysForm, ReasonForm):
     """What the operator may see, and why; nothing chosen of a kind is no limit in it."""
 
     groups = _choice("groups", CustomerGroup.objects.all())
     currencies = _choice("currencies", Currency.objects.all())
     providers = _choice("providers", Provider.objects.all())
-    field_order = (*KINDS, "reason")
+    field_order = (*KINDS, "reason", "code")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -91,6 +92,7 @@ class LimitActs:
                 operator_id=operator.pk,
                 limits=limits,
                 reason=form.cleaned_data["reason"],
+                code=form.cleaned_data["code"],
                 actor=actor_of(request),
             ),
             _("The limits of %(who)s are set.") % {"who": operator.email},

@@ -34,7 +34,9 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.code_forms import CodeAlwaysForm, code_field
 from kauri.common.errors import KauriError
+from kauri.common.search import searched
 from kauri.core import proposals
 from kauri.core.admin.settings import SettingsAdmin, SettingsForm
 from kauri.core.models import Proposal
@@ -57,6 +59,12 @@ class GovernedForm(SettingsForm):
         help_text=_("Empty: as soon as a second person approves."),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
     )
+    #: Shown where proposing asks for it.
+    code = code_field()
+
+
+#: What the form asks for beside the row's own fields.
+_ASIDE: Final = frozenset({"change_reason", "effective_from", "code"})
 
 
 class GovernedAdmin(SettingsAdmin):
@@ -66,16 +74,17 @@ class GovernedAdmin(SettingsAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         shown = list(super().get_fieldsets(request, obj))
-        return [*shown, (None, {"fields": ("effective_from",)})]
+        asks = "propose" in proposals.governed(self.model._meta.label_lower).codes
+        return [*shown, (None, {"fields": ("effective_from", "code") if asks else ("effective_from",)})]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Propose what the form says. The row itself is never saved here."""
-        names = [name for name in form.changed_data if name not in {"change_reason", "effective_from"}]
+        names = [name for name in form.changed_data if name not in _ASIDE]
         if not change:
             names = [
                 name
                 for name in form.cleaned_data
-                if name not in {"change_reason", "effective_from"} and form.cleaned_data[name] is not None
+                if name not in _ASIDE and form.cleaned_data[name] is not None
             ]
         moment = form.cleaned_data.get("effective_from")
         try:
@@ -85,6 +94,7 @@ class GovernedAdmin(SettingsAdmin):
                 values={name: proposals.field_value(obj, name) for name in names},
                 reason=form.cleaned_data["change_reason"],
                 actor=actor_of(request),
+                code=form.cleaned_data.get("code", ""),
                 effective_from=None if moment is None else moment.replace(tzinfo=UTC),
             )
         except KauriError as error:
@@ -135,6 +145,33 @@ class ApproveForm(BaseDialogForm):
         max_length=300,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )
+
+
+class ProposalApproveForm(CodeAlwaysForm, ApproveForm):
+    """The code is asked for where the kind of row asks for it."""
+
+    field_order = ("reason", "code")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _keep_code(self, "approve")
+
+
+class RevertForm(CodeAlwaysForm, ReasonForm):
+    """To take a change back is to propose one."""
+
+    field_order = ("reason", "code")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _keep_code(self, "propose")
+
+
+def _keep_code(form: Any, act: str) -> None:
+    public_id = searched(str(form.object_id), "uuid")
+    row = Proposal.objects.filter(public_id=str(public_id)).first() if public_id is not None else None
+    if row is None or act not in proposals.governed(row.target).codes:
+        del form.fields["code"]
 
 
 @admin.register(Proposal)
@@ -246,12 +283,13 @@ class ProposalAdmin(ReadOnlyAdmin):
         dialog={
             "title": _("Approve the change"),
             "description": _("It takes effect at once, or at the moment that was proposed."),
-            "form_class": ApproveForm,
+            "form_class": ProposalApproveForm,
             "form_submit_text": _("Approve the change"),
         },
     )
-    def approve(self, request: HttpRequest, form: ApproveForm, object_id: str) -> HttpResponse:
-        return self._decide(request, object_id, proposals.approve, form.cleaned_data["reason"])
+    def approve(self, request: HttpRequest, form: ProposalApproveForm, object_id: str) -> HttpResponse:
+        given = {"reason": form.cleaned_data["reason"], "code": form.cleaned_data.get("code", "")}
+        return self._decide(request, object_id, proposals.approve, **given)
 
     @action(
         description=_("Reject"),
@@ -266,7 +304,7 @@ class ProposalAdmin(ReadOnlyAdmin):
         },
     )
     def reject(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._decide(request, object_id, proposals.reject, form.cleaned_data["reason"])
+        return self._decide(request, object_id, proposals.reject, reason=form.cleaned_data["reason"])
 
     @action(
         description=_("Withdraw"),
@@ -296,18 +334,21 @@ class ProposalAdmin(ReadOnlyAdmin):
         dialog={
             "title": _("Take this change back"),
             "description": _("A proposal to put back what stood before. A second person decides on it too."),
-            "form_class": ReasonForm,
+            "form_class": RevertForm,
             "form_submit_text": _("Propose to take it back"),
         },
     )
-    def revert(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    def revert(self, request: HttpRequest, form: RevertForm, object_id: str) -> HttpResponse:
         row = self.row_of(request, object_id)
         made: list[Proposal] = []
         attempt(
             request,
             lambda: made.append(
                 proposals.revert(
-                    proposal_id=row.public_id, reason=form.cleaned_data["reason"], actor=actor_of(request)
+                    proposal_id=row.public_id,
+                    reason=form.cleaned_data["reason"],
+                    code=form.cleaned_data.get("code", ""),
+                    actor=actor_of(request),
                 )
             ),
             _("Proposed. Nothing has changed yet: a second person decides."),
@@ -315,7 +356,7 @@ class ProposalAdmin(ReadOnlyAdmin):
         return back_to(request, page_url(made[0] if made else row))
 
     def _decide(
-        self, request: HttpRequest, object_id: str, service: Callable[..., Proposal], reason: str
+        self, request: HttpRequest, object_id: str, service: Callable[..., Proposal], **given: str
     ) -> HttpResponse:
         row = self.row_of(request, object_id)
         said = {
@@ -324,7 +365,7 @@ class ProposalAdmin(ReadOnlyAdmin):
             Proposal.State.REJECTED: _("Rejected: nothing changes."),
         }
         try:
-            done = service(proposal_id=row.public_id, actor=actor_of(request), reason=reason)
+            done = service(proposal_id=row.public_id, actor=actor_of(request), **given)
         except KauriError as error:
             messages.error(request, refusal(error))
             return back_to(request, page_url(row))

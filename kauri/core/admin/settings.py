@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -33,12 +33,17 @@ from kauri.common.admin import (
     badge,
     changes,
     label_column,
+    page_url,
+    refusal,
     when,
     when_column,
 )
+from kauri.common.code_forms import code_field
+from kauri.common.errors import KauriError
 from kauri.common.money import plain
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry, Currency, Network, Pair, Provider
+from kauri.core.services import credentials_set
 
 _HISTORY_SHOWN = 100
 
@@ -266,6 +271,8 @@ class ProviderForm(SettingsForm):
             "A JSON object of names and values. It replaces all stored credentials; empty leaves them."
         ),
     )
+    #: A provider has a code of its own.
+    one_time_code = code_field(_("Asked for with new credentials. Good for this act only."))
 
     def clean_new_credentials(self) -> str:
         text = self.cleaned_data["new_credentials"].strip()
@@ -291,7 +298,7 @@ class ProviderAdmin(SettingsAdmin):
     list_filter = (("kind", ChoicesDropdownFilter), ("health", ChoicesDropdownFilter))
     fieldsets = (
         (None, {"fields": ("code", "title", "kind", "adapter", "environment", "priority", "is_enabled")}),
-        (_("Connection"), {"fields": ("settings", "stored", "new_credentials")}),
+        (_("Connection"), {"fields": ("settings", "stored", "new_credentials", "one_time_code")}),
         (_("Health"), {"fields": ("health_label", "health_detail", "checked")}),
         (None, {"fields": ("change_reason",)}),
     )
@@ -311,7 +318,33 @@ class ProviderAdmin(SettingsAdmin):
         return badge(names, "good") if names else badge(_("none stored"), "warn")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if form.cleaned_data.get("new_credentials"):
-            obj.credentials_secret = form.cleaned_data["new_credentials"]
-            form.changed_data.append("credentials_secret")
-        super().save_model(request, obj, form, change)
+        """The row as any setting; its credentials by the service that asks for the code."""
+        given = form.cleaned_data
+        aside = {"change_reason", "new_credentials", "one_time_code"}
+        if not change or set(form.changed_data) - aside or not given["new_credentials"]:
+            super().save_model(request, obj, form, change)
+        if not given["new_credentials"]:
+            return
+        try:
+            credentials_set(
+                provider_id=obj.pk,
+                credentials=json.loads(given["new_credentials"]),
+                reason=given["change_reason"],
+                code=given["one_time_code"],
+                actor=actor_of(request),
+            )
+        except KauriError as error:
+            request._kauri_refused = refusal(error)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        return self._refused(request, obj) or super().response_add(request, obj, post_url_continue)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return self._refused(request, obj) or super().response_change(request, obj)
+
+    def _refused(self, request: HttpRequest, obj: Any) -> HttpResponse | None:
+        why = getattr(request, "_kauri_refused", None)
+        if why is None:
+            return None
+        messages.error(request, _("The credentials were not stored: %(why)s") % {"why": why})
+        return HttpResponseRedirect(page_url(obj))

@@ -56,6 +56,7 @@ ACTS: Final[dict[str, Words]] = {
     "closing_withdraw": gettext_lazy("Closing taken back"),
     "code_refused": gettext_lazy("Wrong one-time code"),
     "create_from_telegram": gettext_lazy("Account made in Telegram"),
+    "credentials_set": gettext_lazy("Provider's credentials replaced"),
     "customer_note_add": gettext_lazy("Note on a customer written"),
     "customer_verify": gettext_lazy("Verification level set"),
     "customer_view": gettext_lazy("Customer's page opened"),

@@ -1,6 +1,6 @@
 """Back office pages of orders and policies."""
 
-from kauri.order_core.admin.limits import CodeAgainForm, OperatorLimitAdmin
+from kauri.order_core.admin.limits import OperatorLimitAdmin
 from kauri.order_core.admin.orders import (
     NoteForm,
     OrderAdmin,
@@ -8,15 +8,14 @@ from kauri.order_core.admin.orders import (
     moves_list,
     notes_list,
     orders_table,
-    rule_text,
     status_badge,
     withdrawal_url,
 )
 from kauri.order_core.admin.policies import PolicyAdmin
 from kauri.order_core.admin.screening import ScreeningAdmin, ScreeningPolicyAdmin, screening_facts
+from kauri.order_core.reasons import rule_text
 
 __all__ = [
-    "CodeAgainForm",
     "NoteForm",
     "OperatorLimitAdmin",
     "OrderAdmin",

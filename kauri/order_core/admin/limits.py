@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from kauri.common.admin import EMPTY, badge, digits
 from kauri.core.admin import GovernedAdmin
 from kauri.order_core.models import OperatorLimit
-
-
-class CodeAgainForm(forms.Form):
-    """A form of an act that may ask for the operator's one-time code again."""
-
-    code = forms.CharField(
-        label=_("Code from the authenticator"),
-        required=False,
-        max_length=12,
-        help_text=_("Asked for above the limit that holds for you. Good for this act only."),
-        widget=UnfoldAdminTextInputWidget(
-            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "data-testid": "code"}
-        ),
-    )
 
 
 @admin.register(OperatorLimit)

@@ -62,21 +62,6 @@ STATUS_TONES: Final[dict[str, str]] = {
     OrderStatus.ERROR: "bad",
     OrderStatus.CANCELLED_BY_OPERATOR: "bad",
 }
-_RULES: Final[dict[str, Any]] = {
-    "approval_above": _("The amount is above the approval limit"),
-    "new_destination": _("The customer has never been paid at this destination"),
-    "security_changed": _("The password or the second factor was changed lately"),
-    "account_disabled": _("The account was disabled while the order waited"),
-    "destination_risk": _("Analysis of the destination says: a person decides"),
-    "destination_frozen": _("Analysis of the destination says: frozen"),
-    "review_amount": _("The amount is above a review rule"),
-    "review_sum": _("What the customer took out lately is above a review rule"),
-    "review_count": _("The customer made many withdrawals lately"),
-    "review_level": _("The verification level is below a review rule"),
-    "review_country": _("The country of the address is one to look at"),
-    "review_risk": _("The risk score of the destination is at or above a review rule"),
-    "review_young": _("The account is younger than a review rule"),
-}
 _LIMITS: Final[dict[str, Any]] = {
     "required_level": _("Verification level"),
     "min_amount": _("Least amount"),
@@ -101,11 +86,6 @@ _PAGES: Final[dict[str, tuple[str, str]]] = {
         "admin:internal_movement_order_movementdetail_change",
     ),
 }
-
-
-def rule_text(rule: dict[str, Any]) -> Any:
-    """The rule that sent an order to people, in the reader's language where the house knows it."""
-    return _RULES.get(rule.get("rule", ""), rule.get("text", ""))
 
 
 def limit_rows(order: Order) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Orders, the policies that rule them, the operators' limits, and what analysis says of their addresses."""
 
+from kauri.order_core.models.asks import DecisionAsk, new_token
 from kauri.order_core.models.orders import (
     POLICY_AMOUNTS,
     POLICY_FIELDS,
@@ -19,6 +20,7 @@ __all__ = [
     "POLICY_FIELDS",
     "Approval",
     "ApprovalVote",
+    "DecisionAsk",
     "OperatorLimit",
     "Order",
     "OrderNote",
@@ -27,4 +29,5 @@ __all__ = [
     "ScreeningDecision",
     "ScreeningPolicy",
     "Transition",
+    "new_token",
 ]

@@ -8,29 +8,21 @@ from typing import Any, Final
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import override
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from kauri.account.models import User
 from kauri.common.actor import Actor
 from kauri.common.admin import refusal, short
+from kauri.common.code_forms import CodeAgainForm
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
-from kauri.order_core.admin import CodeAgainForm
 from kauri.order_core.models import Approval
+from kauri.order_core.reasons import REJECT_REASONS, reject_reason
+from kauri.order_core.selectors import happened
 from kauri.order_core.services import note_add
 from kauri.withdrawal_order import selectors, services, waiting
 from kauri.withdrawal_order.models import WithdrawalDetail
 
-REJECT_REASONS: Final = (
-    ("", _("Choose a reason")),
-    ("suspicious_destination", _("Suspicious destination")),
-    ("suspicious_activity", _("Suspicious activity on the account")),
-    ("source_of_funds", _("Source of funds is not clear")),
-    ("verification_needed", _("Verification is not sufficient")),
-    ("customer_request", _("The customer asked for it")),
-    ("other", _("Other")),
-)
 REJECT: Final = "withdrawal_order.reject_withdrawaldetail"
 NOTE: Final = "order_core.note_order"
 _area = UnfoldAdminTextareaWidget
@@ -46,17 +38,17 @@ class ApproveForm(CodeAgainForm):
 
 
 class RejectForm(forms.Form):
-    code = forms.ChoiceField(label=_("Reason"), choices=REJECT_REASONS, widget=UnfoldAdminSelectWidget)
+    code = forms.ChoiceField(
+        label=_("Reason"),
+        choices=(("", _("Choose a reason")), *REJECT_REASONS),
+        widget=UnfoldAdminSelectWidget,
+    )
     words = forms.CharField(
         label=_("In your words"), required=False, max_length=300, widget=_area(attrs={"rows": 3})
     )
 
     def reason(self) -> str:
-        """The reason in English, whoever writes it in whatever language: history is one."""
-        with override("en"):
-            title = str(dict(REJECT_REASONS)[self.cleaned_data["code"]])
-        words = self.cleaned_data["words"].strip()
-        return f"{title}: {words}" if words else title
+        return reject_reason(self.cleaned_data["code"], self.cleaned_data["words"])
 
 
 class NoteForm(forms.Form):
@@ -173,5 +165,5 @@ def _named(order_id: uuid.UUID) -> dict[str, str]:
 def lost(error: KauriError, order_id: uuid.UUID) -> str:
     """A refusal, and in a race who was first: the loser is told what happened."""
     approval = selectors.waiting_approval(order_id) if error.code == "wrong_state" else None
-    happened = selectors.happened(approval) if approval is not None else ""
-    return f"{happened} {_('Nothing was done twice.')}" if happened else refusal(error)
+    said = happened(approval) if approval is not None else ""
+    return f"{said} {_('Nothing was done twice.')}" if said else refusal(error)

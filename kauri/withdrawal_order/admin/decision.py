@@ -52,6 +52,7 @@ from kauri.order_core.admin import (
     withdrawal_url,
 )
 from kauri.order_core.models import Approval, Order
+from kauri.order_core.selectors import happened
 from kauri.payment_provider.admin import payout_facts
 from kauri.withdrawal_order import selectors
 from kauri.withdrawal_order.admin import bulk
@@ -264,7 +265,7 @@ def _standing(request: HttpRequest, order: Order, approval: Approval | None, vot
         "obstacle": obstacle or against,
         "taken_by_me": taken_by is not None and not other,
         "taken_by_other": taken_by if other else None,
-        "happened": selectors.happened(approval) if approval is not None and not waiting else "",
+        "happened": happened(approval) if approval is not None and not waiting else "",
         "needs_code": free and risk.needs_code(order, user.pk),
         "may_approve": free and not against and is_approver,
         "may_reject": free and user.has_perm(REJECT),

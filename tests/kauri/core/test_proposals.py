@@ -16,7 +16,7 @@ from kauri.core import proposals, switches
 from kauri.core.models import AuditEntry, Proposal, Switch
 from kauri.core.selectors import switch_is_on
 from kauri.order_core.models import Policy
-from tests.moves import as_owner, code_of, events, together
+from tests.moves import as_owner, code_of, events, six_digits, together
 
 POLICY = "order_core.policy"
 
@@ -236,7 +236,9 @@ def test_a_switch_is_off_by_one_and_on_by_two(maker: Actor, checker: Actor, hous
     row = switches.switch_on_propose(code="withdrawal", reason="key replaced", actor=maker)
     assert not switch_is_on("withdrawal")
     assert code_of(lambda: approve(row, maker)) == "forbidden"
-    approve(row, checker)
+    assert code_of(lambda: approve(row, checker)) == "totp_required"
+    assert not switch_is_on("withdrawal")
+    proposals.approve(proposal_id=row.public_id, actor=checker, code=six_digits(checker))
     assert switch_is_on("withdrawal")
 
 

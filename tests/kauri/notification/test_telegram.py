@@ -201,3 +201,65 @@ def test_without_a_chat_nothing_is_made(settings: Any, waiting: Callable[[], Any
     waiting()
     drain()
     assert Delivery.objects.count() == 0
+
+
+def replacing(receipt: str) -> Delivery:
+    """A message that takes the place of another, which Telegram knows by this number."""
+    first = Delivery.objects.create(
+        channel="telegram",
+        target="77",
+        title="t",
+        body="old",
+        dedupe_key="first",
+        state="delivered",
+        receipt=receipt,
+    )
+    return Delivery.objects.create(
+        channel="telegram",
+        target="77",
+        title="t",
+        body="new",
+        buttons=[[["Approve", "a:token"]]],
+        dedupe_key="second",
+        replaces=first,
+    )
+
+
+def test_a_message_takes_the_place_of_another(house: None, chat: Inbox) -> None:
+    row = replacing("15")
+    services.delivery_send(row.pk)
+    [item] = chat.items
+    assert item.path.endswith("/editMessageText")
+    fields = item.fields()
+    assert (fields["chat_id"], fields["message_id"], fields["text"]) == ("77", "15", "new")
+    assert json.loads(fields["reply_markup"]) == {
+        "inline_keyboard": [[{"text": "Approve", "callback_data": "a:token"}]]
+    }
+    row.refresh_from_db()
+    assert (row.state, row.receipt) == ("delivered", "15")
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        # The answer to the first try was lost.
+        ("Bad Request: message is not modified: specified new message content is the same", "delivered"),
+        ("Bad Request: message to edit not found", "dead"),
+        ("Bad Request: message can't be edited", "dead"),
+    ],
+)
+def test_what_a_refused_replacement_means(house: None, settings: Any, words: str, state: str) -> None:
+    row = replacing("15")
+    with refusing(400, words) as (url, seen):
+        connect(settings, url)
+        services.delivery_send(row.pk)
+    row.refresh_from_db()
+    assert (row.state, len(seen)) == (state, 1)
+
+
+def test_what_was_never_delivered_is_not_replaced(house: None, chat: Inbox) -> None:
+    row = replacing("")
+    services.delivery_send(row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.tries.get().error) == ("dead", "the message that it replaces was never delivered")
+    assert chat.items == []

@@ -26,7 +26,7 @@ from kauri.order_core import risk
 from kauri.order_core.models import Approval, ApprovalVote, OperatorLimit, Order, Policy
 from kauri.payment_provider.models import Payout
 from kauri.withdrawal_order import services
-from tests.moves import balance_of, code_of, give, sandbox_on, withdraw
+from tests.moves import balance_of, code_of, give, sandbox_on, six_digits, withdraw
 
 Make = Callable[..., User]
 Op = Callable[..., Actor]
@@ -309,13 +309,18 @@ def test_a_limit_is_proposed_and_of_operators_only(customer: Make, operator: Op)
 
     def propose(**values: Any) -> Any:
         return proposals.propose(
-            target="order_core.operatorlimit", target_id="", values=values, reason="new", actor=maker
+            target="order_core.operatorlimit",
+            target_id="",
+            values=values,
+            reason="new",
+            actor=maker,
+            code=six_digits(maker),
         )
 
     made = propose(operator=person, per_day="1000")
     assert OperatorLimit.objects.count() == 0
     assert code_of(lambda: proposals.approve(proposal_id=made.public_id, actor=maker)) == "forbidden"
-    proposals.approve(proposal_id=made.public_id, actor=checker)
+    proposals.approve(proposal_id=made.public_id, actor=checker, code=six_digits(checker))
     assert OperatorLimit.objects.get().per_day == Decimal(1000)
     assert code_of(lambda: propose(operator=customer().pk, per_day="1")) == "validation_error"
     assert code_of(lambda: propose(per_day="1")) == "validation_error"
