@@ -174,7 +174,7 @@ def _refused(ask: DecisionAsk, order: Order, error: KauriError) -> Said:
         if has_changed and is_waiting:
             approvals.tell_asked(order, approval)
     # What changed may be that somebody has decided.
-    if error.code == "wrong_state" or has_changed and not is_waiting:
+    if error.code == "wrong_state" or (has_changed and not is_waiting):
         said = [happened(approval) or said[0], _("Nothing was done twice.")]
     return Said(text=" ".join(said), forget=True)
 
