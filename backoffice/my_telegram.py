@@ -43,10 +43,7 @@ def page(request: HttpRequest, context: dict[str, object]) -> HttpResponse:
         "qr": "" if link is None else f"data:image/png;base64,{png_base64(link.url)}",
         "minutes": int(LINK_LIFE.total_seconds()) // 60,
     }
-    answer = TemplateResponse(request, "admin/kauri/my_telegram.html", context)
-    # The link is good for whoever has it.
-    answer["Cache-Control"] = "no-store"
-    return answer
+    return TemplateResponse(request, "admin/kauri/my_telegram.html", context)
 
 
 def _pressed(request: HttpRequest, form: forms.Form) -> DeepLink | None:
