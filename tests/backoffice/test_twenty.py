@@ -25,7 +25,7 @@ from kauri.order_core.models import Approval, Order, Policy
 from kauri.order_core.states import OrderStatus
 from kauri.payment_provider.models import Payin
 from tests.backoffice import scene
-from tests.backoffice.window import HANDS, Window, sign_in, tab_until
+from tests.backoffice.window import HANDS, Window, past_the_menu, sign_in, tab_until
 from tests.moves import balance_of, give
 
 pytestmark = pytest.mark.usefixtures("house")
@@ -99,11 +99,12 @@ def to_the_list(page: Page, base: str, title: str, hand: str) -> None:
         page.get_by_role("link", name=pattern).click()
         page.locator("#result_list tbody a").first.click()
         return
-    page.wait_for_load_state("networkidle")
+    past_the_menu(page)
     name = "document.activeElement?.ariaLabel ?? ''"
     tab_until(page, lambda: bool(pattern.match(str(page.evaluate(name)))))
     with page.expect_navigation(wait_until="networkidle"):
         page.keyboard.press("Enter")
+    past_the_menu(page)
     in_list = "document.activeElement?.matches('#result_list tbody a') ?? false"
     tab_until(page, lambda: bool(page.evaluate(in_list)))
     with page.expect_navigation(wait_until="networkidle"):
@@ -158,6 +159,7 @@ def _confirm(page: Page, hand: str, name: str) -> None:
     if hand == "mouse":
         page.get_by_test_id(f"{name}-confirm").click()
         return
+    expect(page.locator(f"#{name}-dialog")).to_be_visible()
     wanted = f"document.activeElement?.dataset?.testid === '{name}-confirm'"
     tab_until(page, lambda: bool(page.evaluate(wanted)))
     page.keyboard.press("Enter")
@@ -177,6 +179,7 @@ DIALOGS = {
 }
 
 
+@pytest.mark.timeout(900)  # twenty cases on a loaded machine
 @pytest.mark.parametrize("hand", HANDS)
 def test_twenty_cases_from_sign_in_to_empty(window: Callable[..., Window], hand: str) -> None:
     fill()

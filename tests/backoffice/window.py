@@ -69,6 +69,15 @@ def tab_until(page: Page, is_there: Callable[[], bool]) -> None:
     raise AssertionError("the keyboard never comes there")
 
 
+def past_the_menu(page: Page) -> None:
+    """The first stop of a page that is up leads past the side bar."""
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Tab")
+    if page.evaluate("document.activeElement?.matches('.k-skip') ?? false"):
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+
+
 def by_mouse(page: Page, button: str, fields: dict[str, str]) -> None:
     page.get_by_role("link", name=named(button)).first.click()
     for name, value in fields.items():
@@ -78,8 +87,7 @@ def by_mouse(page: Page, button: str, fields: dict[str, str]) -> None:
 
 def by_keyboard(page: Page, button: str, fields: dict[str, str]) -> None:
     """From the page's beginning to the button, through the dialog's fields, to its end."""
-    page.wait_for_load_state("networkidle")
-    page.keyboard.press("Tab")
+    past_the_menu(page)
     words, pattern = "document.activeElement?.innerText ?? ''", named(button)
     tab_until(page, lambda: bool(pattern.search(str(page.evaluate(words)).strip())))
     page.keyboard.press("Enter")
