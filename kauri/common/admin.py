@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from django import forms
@@ -27,14 +26,15 @@ from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.overrides import FORMFIELD_OVERRIDES
 from unfold.paginator import InfinitePaginator
-from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from kauri.common import clock
 from kauri.common.errors import KauriError, text_for
+from kauri.common.listed import ListedAdmin, ListedChangeList
+from kauri.common.listed import searched as searched
 from kauri.common.models import MoneyField
 from kauri.common.money import grouped, plain
-from kauri.common.scoped_admin import ScopedAdmin, for_viewer
+from kauri.common.scoped_admin import for_viewer
 
 EMPTY = SafeString('<span class="k-none">–</span>')
 Column = Callable[[Any, Any], Any]
@@ -301,14 +301,14 @@ class MoneyInput(UnfoldAdminTextInputWidget):
         return plain(value) if isinstance(value, Decimal) else super().format_value(value)
 
 
-class PublicIdChangeList(ChangeList):
+class PublicIdChangeList(ListedChangeList):
     """Rows lead to pages named by public ids."""
 
     def url_for_result(self, result: Any) -> str:
         return page_url(result)
 
 
-class HouseAdmin(ScopedAdmin):
+class HouseAdmin(ListedAdmin):
     """A list that stays fast on ten million rows: no count, no search by pattern, no stray query."""
 
     show_full_result_count = False
@@ -391,17 +391,3 @@ class ReadOnlyAdmin(HouseAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         del request, obj
         return False
-
-
-def searched(term: str, kind: str) -> object | None:
-    """``term`` as a value of ``kind``, or None when it cannot be one."""
-    if kind == "text":
-        return term
-    if kind == "lower":
-        return term.lower()
-    kinds: dict[str, Callable[[str], object]] = {"uuid": uuid.UUID, "int": int, "address": ip_address}
-    try:
-        value = kinds[kind](term)
-    except ValueError:
-        return None
-    return str(value) if kind == "address" else value

@@ -14,6 +14,8 @@ from simple_history.models import HistoricalRecords
 from kauri.common import clock, ids
 from kauri.common.crypto import EncryptedTextField
 from kauri.common.models import ActorStamp
+from kauri.core.models.views import ListChoice as ListChoice
+from kauri.core.models.views import SavedView as SavedView
 
 
 def _history_user_get(historical_instance: Any, **_: Any) -> Any:
