@@ -142,7 +142,7 @@ class ListExport(models.Model):
             models.CheckConstraint(
                 condition=(
                     Q(state="ready", file_sha256__regex=r"^[0-9a-f]{64}$", expires_at__isnull=False)
-                    & Q(rows_total=F("rows_read"))
+                    & Q(rows_total__isnull=False, rows_total=F("rows_read"))
                     & ~Q(file_name="")
                 )
                 | (~Q(state="ready") & Q(file_name="")),
@@ -150,7 +150,10 @@ class ListExport(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(rows_done__lte=F("rows_read"))
-                & (Q(rows_total__isnull=True, rows_read=0) | Q(rows_read__lte=F("rows_total")))
+                & (
+                    Q(rows_total__isnull=True, rows_read=0)
+                    | Q(rows_total__isnull=False, rows_read__lte=F("rows_total"))
+                )
                 & (Q(rows_total__isnull=True) | Q(rows_total__lte=MAX_EXPORT_ROWS)),
                 name="export_rows_in_bounds",
             ),
