@@ -110,7 +110,7 @@ def test_save_open_choose_export_and_take(
     # The page looks again by itself.
     expect(page.locator("progress")).to_have_attribute("value", "50", timeout=30_000)
     exports.export_write(export.pk, 10)
-    link = page.get_by_role("link", name="Download")
+    link = page.get_by_role("link", name="Download", exact=True)
     expect(link).to_be_visible(timeout=30_000)
     reach(page, link)
     with page.expect_download() as waiting:

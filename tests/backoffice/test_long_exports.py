@@ -103,9 +103,7 @@ def take(client: Client, export: ListExport) -> Any:
 def data_of(client: Client, export: ListExport) -> bytes:
     answer = take(client, export)
     assert answer.status_code == 200
-    data = b"".join(answer.streaming_content)
-    answer.close()
-    return data
+    return b"".join(answer.streaming_content)
 
 
 def numbers(rows: list[list[str]]) -> list[str]:
