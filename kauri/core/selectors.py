@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models import F, Q, UUIDField, Value
+from django.db.models import F, Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Coalesce
 
 from kauri.common import clock
@@ -111,7 +111,7 @@ def list_state(owner_id: int, list_name: str, *, with_roles: bool = False) -> Li
         .annotate(kind=Value("choice"), chosen=F("default__public_id"), a=blank, b=blank, c=blank)
         .values_list("kind", "chosen", "a", "columns", "owner_id", "b", "c")
     )
-    parts = [choice.order_by()]
+    parts: list[QuerySet[Any, Any]] = [choice.order_by()]
     if with_roles:
         nobody = Value(None, output_field=UUIDField())
         roles = Group.objects.annotate(kind=Value("role"), nobody=nobody, a=blank, b=blank, c=blank)

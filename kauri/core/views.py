@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -178,8 +178,8 @@ def _record(
     verb: str,
     view: SavedView,
     *,
-    before: dict[str, object] | None = None,
-    after: dict[str, object] | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
 ) -> None:
     audit(
         actor,

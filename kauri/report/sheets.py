@@ -179,7 +179,7 @@ class Draft:
 
     @staticmethod
     def _made(path: Path, mode: str) -> IO[bytes]:
-        file: IO[bytes] = path.open(mode)  # type: ignore[assignment]
+        file: IO[bytes] = path.open(mode)
         path.chmod(0o600)
         return file
 
