@@ -113,6 +113,10 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
             return ("email", "username", "roles", "state", "last_seen")
         return super().get_list_display(request)
 
+    def list_fixed(self, request: HttpRequest) -> dict[str, str]:
+        # Operators have columns of their own.
+        return {"who": "operators"} if request.GET.get("who") == "operators" else {}
+
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         del request
         return self.OPERATOR_SETS if obj is not None and obj.is_staff else self.CUSTOMER_SETS

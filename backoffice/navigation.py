@@ -256,6 +256,7 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Closed months"), "event_available", "balance.period"),
             Screen(_("Self-checks"), "fact_check", "balance.selfcheck"),
             Screen(_("Reports"), "description", "report.reportrun"),
+            Screen(_("Exports of lists"), "download", "report.listexport", permission="report.export_list"),
         ),
     ),
     (

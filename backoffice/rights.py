@@ -83,6 +83,7 @@ KEEP: Final = frozenset(
         "payment_provider_coinaddress",
         "payment_provider_payin",
         "payment_provider_payout",
+        "report_listexport",
         "wallet_foreigntoken",
         "wallet_reconciliationbreak",
         "wallet_sweep",

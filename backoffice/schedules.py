@@ -30,6 +30,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("deliveries_sweep", "notification.tasks.deliveries_sweep", seconds=10),
     _s("callbacks_sweep", "callbacks.tasks.callbacks_sweep", seconds=15),
     _s("reports_sweep", "report.tasks.reports_sweep", seconds=30),
+    _s("exports_sweep", "report.tasks.exports_sweep", seconds=30),
     _s("ledger_roll", "balance.tasks.roll", seconds=5),
     _s("ledger_days_close", "balance.tasks.days_close", minutes=10),
     _s("ledger_self_check", "order_core.tasks.self_check", minutes=10),

@@ -36,7 +36,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from backoffice import dashboard, exports, my_telegram, navigation
+from backoffice import dashboard, exports, my_telegram, navigation, views_bar
+from backoffice.lists import admin_of
 from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.account.services import totp_verify
 from kauri.account.sessions import sign_in_record, throttle_sign_in
@@ -106,6 +107,7 @@ class BackOfficeSite(UnfoldAdminSite):
                 "export/<str:app>/<str:model>.<str:file_format>", self.admin_view(self.export), name="export"
             ),
             path("telegram/", self.admin_view(self.my_telegram), name=my_telegram.NAME),
+            path("list/<str:app>/<str:model>/<str:what>/", self.admin_view(views_bar.act), name="list_act"),
             path("desk/", self.admin_view(self.desk), name="desk"),
             *super().get_urls(),
         ]
@@ -121,8 +123,15 @@ class BackOfficeSite(UnfoldAdminSite):
 
     def export(self, request: HttpRequest, app: str, model: str, file_format: str) -> Answer | FileResponse:
         """A list as a file."""
-        found = (row for shown, row in self._registry.items() if shown._meta.label_lower == f"{app}.{model}")
-        return exports.export(request, next(found, None), file_format)
+        return exports.export(request, admin_of(f"{app}.{model}"), file_format)
+
+    def list_state(self, request: HttpRequest, screen: Any) -> Any:
+        """How the operator looks at a list: views, columns, what it opens with."""
+        return views_bar.state_of(request, screen)
+
+    def list_bar(self, request: HttpRequest, found: Any) -> Any:
+        """What stands above a list."""
+        return views_bar.bar_of(request, found)
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Answer:
         """The command palette: exact ids first, then screens. Not cached: rights and rows change."""

@@ -26,14 +26,14 @@ from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.overrides import FORMFIELD_OVERRIDES
 from unfold.paginator import InfinitePaginator
-from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from kauri.common import clock
 from kauri.common.errors import KauriError, text_for
+from kauri.common.listed import ListedAdmin, ListedChangeList
 from kauri.common.models import MoneyField
 from kauri.common.money import grouped, plain
-from kauri.common.scoped_admin import ScopedAdmin, for_viewer
+from kauri.common.scoped_admin import for_viewer
 from kauri.common.search import searched
 
 EMPTY = SafeString('<span class="k-none">–</span>')
@@ -301,14 +301,14 @@ class MoneyInput(UnfoldAdminTextInputWidget):
         return plain(value) if isinstance(value, Decimal) else super().format_value(value)
 
 
-class PublicIdChangeList(ChangeList):
+class PublicIdChangeList(ListedChangeList):
     """Rows lead to pages named by public ids."""
 
     def url_for_result(self, result: Any) -> str:
         return page_url(result)
 
 
-class HouseAdmin(ScopedAdmin):
+class HouseAdmin(ListedAdmin):
     """A list that stays fast on ten million rows: no count, no search by pattern, no stray query."""
 
     show_full_result_count = False

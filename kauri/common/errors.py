@@ -194,6 +194,24 @@ CODES: Final[dict[str, ErrorSpec]] = {
     "quote_expired": ErrorSpec(
         409, "The quote has expired.", "Котирування прострочене.", "Котировка просрочена."
     ),
+    "export_under_way": ErrorSpec(
+        409,
+        "An export of yours is under way: wait for it, or cancel it.",
+        "Ваше попереднє вивантаження ще виконується: дочекайтеся його або скасуйте.",
+        "Ваша предыдущая выгрузка ещё выполняется: дождитесь её или отмените.",
+    ),
+    "too_many_rows": ErrorSpec(
+        422,
+        "There are more rows than one file takes: narrow the filter.",
+        "Рядків більше, ніж уміщує один файл: звузьте фільтр.",
+        "Строк больше, чем вмещает один файл: сузьте фильтр.",
+    ),
+    "scope_changed": ErrorSpec(
+        409,
+        "What you may see has changed meanwhile: ask again.",
+        "За цей час змінилося те, що вам видно: замовте ще раз.",
+        "За это время изменилось то, что вам видно: запросите ещё раз.",
+    ),
     "wrong_state": ErrorSpec(
         409,
         "The state does not allow this.",

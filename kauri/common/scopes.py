@@ -224,6 +224,7 @@ SCOPED: Final[Mapping[str, Hangs]] = {
         within("part__detail__order__owner__group"), within("currency"), within("provider")
     ),
     "payment_provider.providerbalancesnapshot": _TOTAL,
+    "report.listexport": Hangs(own=_made_as_limited),
     "report.reportrun": Hangs(own=_made_as_limited),
     "wallet.depositaddress": _PLACE,
     "wallet.foreigntoken": Hangs(hidden, hidden, within("provider")),

@@ -63,7 +63,7 @@
         // Something on the page is being made: look again soon, unless somebody is typing.
         if (document.querySelector("[data-busy]")) {
             window.setInterval(() => {
-                const typing = document.activeElement?.matches("input, textarea, select");
+                const typing = document.activeElement?.matches("input, textarea, select") || document.querySelector("#dialog")?.checkVisibility();
                 if (!document.hidden && !typing && Date.now() - lastSeen < AWAY_AFTER) window.location.reload();
             }, 4000);
         }

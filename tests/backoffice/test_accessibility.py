@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 
 from compose.local import npm
 from kauri.account.models import User
+from kauri.core.views import default_choose, view_save
 from tests.backoffice import filled, scene
 from tests.backoffice.test_lists import _fill
 from tests.backoffice.window import Window, sign_in
@@ -78,6 +79,22 @@ def test_lists_rows_and_forms(app: str, looked: Window) -> None:
             paths.append(filled.add_of(model))
         for path in filter(None, paths):
             said += findings(looked.open(path))
+    assert "\n".join(said) == ""
+
+
+def test_the_bar_of_a_list_and_its_dialogs(looked: Window) -> None:
+    person = scene.operator("Senior", "senior@example.com", scene.PASSWORD)
+    sign_in(looked, person)
+    query = "succeeded__exact=1&_cols=seen%2Cemail"
+    view = view_save(list_name="account.signin", name="Good ones", query=query, actor=person.user.as_actor())
+    default_choose(list_name=view.list_name, view_id=view.public_id, actor=person.user.as_actor())
+    said = []
+    for path, buttons in (("?_view=all", ("Save this view", "Columns")), ("", ("This view",))):
+        for button in buttons:
+            page = looked.open(reverse("admin:account_signin_changelist") + path)
+            page.get_by_role("button", name=button).click()
+            page.wait_for_selector("dialog[open]")
+            said += findings(page)
     assert "\n".join(said) == ""
 
 

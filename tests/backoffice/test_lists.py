@@ -21,7 +21,7 @@ from kauri.core.sealing import audit_seal, audit_verify
 from kauri.order_core.models import OperatorLimit
 from kauri.payment_card.bans import card_ban
 from kauri.payment_provider.models import ProviderBalanceSnapshot
-from kauri.report.models import ReportRun
+from kauri.report.models import ListExport, ReportRun
 from kauri.wallet.models import (
     DepositAddress,
     ForeignToken,
@@ -101,6 +101,13 @@ def _fill(number: int) -> None:
     scene.verification(scene.customer(f"verified{number}@example.com", level=0))
     ReportRun.objects.create(
         definition="balances_and_obligations", format="pdf", as_of=order.created_at, requested_by=user
+    )
+    ListExport.objects.create(
+        requested_by=user,
+        list_name="account.signin",
+        format="csv",
+        state="cancelled",
+        finished_at=order.created_at,
     )
 
 

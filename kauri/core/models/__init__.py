@@ -15,6 +15,7 @@ from kauri.common import clock, ids
 from kauri.common.crypto import EncryptedTextField
 from kauri.common.models import ActorStamp
 from kauri.core.models.chain import AuditBlock, AuditCheck, AuditKey, AuditPending
+from kauri.core.models.views import ListChoice, SavedView
 
 __all__ = [
     "AuditBlock",
@@ -25,11 +26,13 @@ __all__ = [
     "Currency",
     "Heartbeat",
     "IdempotencyRecord",
+    "ListChoice",
     "Network",
     "OutboxEvent",
     "Pair",
     "Proposal",
     "Provider",
+    "SavedView",
     "ScheduleRun",
     "Switch",
     "Versioned",
