@@ -132,6 +132,7 @@ def test_every_page(language: str, window: Callable[..., Window]) -> None:
     _fill(1)
     _fill(2)
     walk.open(reverse("admin:index"), "desk")
+    walk.open(reverse("admin:my_telegram"), "my telegram")
     for model in filled.MODELS:
         walk.open(filled.list_of(model), f"{model._meta.label} list")
         if path := filled.row_of(model):

@@ -14,8 +14,10 @@ from compose.local import npm
 from kauri.account.models import User
 from kauri.core.views import default_choose, view_save
 from tests.backoffice import filled, scene
+from tests.backoffice.telegram import BotApi
 from tests.backoffice.test_lists import _fill
 from tests.backoffice.window import Window, sign_in
+from tests.moves import six_digits
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -131,4 +133,17 @@ def test_the_desk_its_search_a_dialog_and_a_refusal(looked: Window) -> None:
     said += findings(page)
     for path in (reverse("admin:account_user_changelist") + "?q=nobody", "/admin/no-such-page/"):
         said += findings(looked.open(path))
+    assert "\n".join(said) == ""
+
+
+def test_ones_own_telegram(looked: Window, telegram_api: BotApi) -> None:
+    """What there is to press, and the link that is shown once."""
+    del telegram_api
+    person = scene.operator("Treasury", "treasury-one@example.com", scene.PASSWORD)
+    page = sign_in(looked, person)
+    said = findings(looked.open(reverse("admin:my_telegram")))
+    page.get_by_test_id("code").fill(six_digits(person.user))
+    page.get_by_test_id("tie").click()
+    page.get_by_test_id("link").wait_for()
+    said += findings(page)
     assert "\n".join(said) == ""
