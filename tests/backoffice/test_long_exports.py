@@ -21,7 +21,7 @@ from kauri.account.models import CustomerGroup, SignIn, User
 from kauri.common import clock
 from kauri.common.admin import list_url, page_url
 from kauri.core.models import AuditEntry
-from kauri.report import exports
+from kauri.report import exports, sheets
 from kauri.report.models import ListExport
 from kauri.report.sheets import Draft
 from tests.backoffice import scene
@@ -106,6 +106,14 @@ def data_of(client: Client, export: ListExport) -> bytes:
     return b"".join(answer.streaming_content)
 
 
+def cells_of(client: Client, export: ListExport) -> list[list[str]]:
+    data = data_of(client, export)
+    if export.format == "csv":
+        return read(data)
+    sheet = load_workbook(io.BytesIO(data)).worksheets[0]
+    return [[str(cell or "") for cell in row] for row in sheet.iter_rows(values_only=True)]
+
+
 def numbers(rows: list[list[str]]) -> list[str]:
     return [row[1] for row in rows[1:]]
 
@@ -157,16 +165,20 @@ def test_as_excel_with_the_columns_and_rows_that_were_seen(finance: Client, drai
     assert (sheet.freeze_panes, sheet["A1"].font.b, sheet["A2"].font.b) == ("A2", True, False)
 
 
+def dying(*_args: object, **_more: object) -> None:
+    raise Killed
+
+
 @pytest.mark.parametrize("file_format", ["csv", "xlsx"])
 @pytest.mark.usefixtures("many")
 def test_a_killed_worker_leaves_no_half_and_no_doubled_row(
-    finance: Client, file_format: str, monkeypatch: pytest.MonkeyPatch
+    finance: Client, drain: Drain, file_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It dies after rows are on disk and before anybody is told."""
     export = ask(finance, "?o=0", file_format)
     turn(export)
-    # It dies after the rows are on disk and before anybody is told.
     with monkeypatch.context() as patch:
-        patch.setattr(exports, "_note", lambda *_args, **_more: (_ for _ in ()).throw(Killed()))
+        patch.setattr(exports, "_note", dying)
         with pytest.raises(Killed):
             turn(export)
     assert standing(export) == ("running", ROWS, 500, 500)
@@ -177,28 +189,34 @@ def test_a_killed_worker_leaves_no_half_and_no_doubled_row(
     assert standing(export) == ("running", ROWS, 500, 500)
     with clock.standing_at(clock.now() + exports.LEASE + timedelta(seconds=1)):
         assert exports.exports_sweep() == 1
-        turn(export)
-        assert standing(export) == ("running", ROWS, 1000, 1000)
-        assert export.restarts == 1
-        # And it dies again, with the end of the file written.
-        with monkeypatch.context() as patch:
-            patch.setattr(exports, "_digest", lambda _path: (_ for _ in ()).throw(Killed()))
-            with pytest.raises(Killed):
-                turn(export)
-    assert export.state == "running"
-    with clock.standing_at(clock.now() + 2 * exports.LEASE + timedelta(seconds=3)):
-        exports.exports_sweep()
-        while export.state == "running":
+        drain()
+    assert standing(export) == ("ready", ROWS, ROWS, ROWS)
+    assert (export.restarts, len(files())) == (1, 1)
+    assert numbers(cells_of(finance, export)) == [f"n{number}@example.com" for number in range(ROWS)]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "xlsx"])
+@pytest.mark.parametrize("where", ["the name is given", "the word is written"])
+@pytest.mark.usefixtures("many")
+def test_killed_at_the_end(
+    finance: Client, drain: Drain, file_format: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies with the end of the file written, before or after the file has its name."""
+    export = ask(finance, "?o=0", file_format)
+    turn(export)
+    turn(export)
+    with monkeypatch.context() as patch:
+        place = (sheets.os, "replace") if where == "the name is given" else (exports, "_digest")
+        patch.setattr(*place, dying)
+        with pytest.raises(Killed):
             turn(export)
-        assert standing(export) == ("ready", ROWS, ROWS, ROWS)
-        data = data_of(finance, export)
-    if file_format == "csv":
-        rows = read(data)
-    else:
-        sheet = load_workbook(io.BytesIO(data)).worksheets[0]
-        rows = [[str(cell or "") for cell in row] for row in sheet.iter_rows(values_only=True)]
-    assert numbers(rows) == [f"n{number}@example.com" for number in range(ROWS)]
-    assert len(files()) == 1
+    assert standing(export) == ("running", ROWS, ROWS, ROWS)
+    assert take(finance, export).status_code == 302
+    with clock.standing_at(clock.now() + exports.LEASE + timedelta(seconds=1)):
+        assert exports.exports_sweep() == 1
+        drain()
+    assert standing(export) == ("ready", ROWS, ROWS, ROWS)
+    assert numbers(cells_of(finance, export)) == [f"n{number}@example.com" for number in range(ROWS)]
 
 
 @pytest.mark.usefixtures("many")
