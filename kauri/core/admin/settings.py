@@ -37,6 +37,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.money import plain
+from kauri.common.paging import is_indexed
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry, Currency, Network, Pair, Provider
 
@@ -53,6 +54,12 @@ class PeriodFilter(RangeDateTimeFilter):
             f"{self.parameter_name}__lte": self._moment("to", "23:59:59.999999"),
         }
         return queryset.filter(**{name: moment for name, moment in bounds.items() if moment is not None})
+
+    @property
+    def moment(self) -> str:
+        """What the list is sorted by meanwhile; empty where no period is asked for, or no index has it."""
+        asked = any(self.used_parameters.get(f"{self.parameter_name}_{side}_0") for side in ("from", "to"))
+        return self.parameter_name if asked and is_indexed(self.field.model, self.field.name) else ""
 
     def _moment(self, side: str, unsaid: str) -> datetime | None:
         day = self.used_parameters.get(f"{self.parameter_name}_{side}_0")
@@ -97,6 +104,8 @@ class NoPopups(HouseAdmin):
 
 class SettingsAdmin(NoPopups):
     """A row that people change: reason asked, before and after audited, every version kept."""
+
+    is_small = True
 
     form = SettingsForm
     warn_unsaved_form = True

@@ -48,6 +48,7 @@ class OffForm(ReasonForm):
 
 @admin.register(Switch)
 class SwitchAdmin(ReadOnlyAdmin):
+    is_small = True
     list_display = ("title", "code", "switched", "reason", "off_by", "since", "until")
     list_display_links = ("title",)
     fieldsets = (

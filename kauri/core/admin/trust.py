@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import FieldTextFilter
 from unfold.decorators import display
 
 from kauri.common.admin import ReadOnlyAdmin, changes, raw, when_column
+from kauri.common.scoped_admin import ExactTextFilter
 from kauri.core.admin.settings import PeriodFilter
 from kauri.core.models import AuditEntry, Heartbeat, ScheduleRun
 
@@ -23,8 +23,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("when", "who", "verb", "object_type", "about", "reason", "ip")
     list_display_links = ("when",)
     list_filter = (
-        ("verb", FieldTextFilter),
-        ("object_type", FieldTextFilter),
+        ("verb", ExactTextFilter),
+        ("object_type", ExactTextFilter),
         ("at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
@@ -58,6 +58,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
+    is_small = True
     list_display = ("cluster", "seen")
     fields = ("cluster", "seen")
     seen = when_column("at", _("last sign of life"))
@@ -65,6 +66,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 @admin.register(ScheduleRun)
 class ScheduleRunAdmin(ReadOnlyAdmin):
+    is_small = True
     list_display = ("name", "enqueued", "finished", "error_text")
     fields = ("name", "enqueued", "finished", "error_text")
     enqueued = when_column("enqueued_at", _("enqueued"))
