@@ -81,7 +81,7 @@ def _must_be_ours() -> None:
     with connection.cursor() as cursor:
         cursor.execute("select rolsuper from pg_roles where rolname = current_user")
         (is_super,) = cursor.fetchone()
-    if settings.KAURI.env == "production" or not is_super or Order.objects.exists():
+    if settings.KAURI.env == "prod" or not is_super or Order.objects.exists():
         raise CrowdError("only for a superuser, in a database that is thrown away and has no order yet")
 
 
@@ -110,7 +110,8 @@ def _filled(text: str, figures: dict[str, int]) -> str:
 
 
 def _plan(cursor: Any, figures: dict[str, int]) -> None:
-    cursor.execute(FUNCTIONS)
+    for function in FUNCTIONS:
+        cursor.execute(function)
     cursor.execute(_filled(PLAN, figures))
     cursor.execute("analyze crowd_plan")
     legs = " union all ".join(

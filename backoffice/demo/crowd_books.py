@@ -16,15 +16,15 @@ from kauri.order_core.models import Order, Transition
 
 Columns = dict[str, str]
 
-FUNCTIONS: Final = """
-create function pg_temp.uid(at timestamptz, key text) returns uuid language sql immutable as $$
+FUNCTIONS: Final = (
+    """create function pg_temp.uid(at timestamptz, key text) returns uuid language sql immutable as $$
   select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(key), 1, 3)
-    || '8' || substr(md5(key), 4, 15))::uuid $$;
-create function pg_temp.place(key text) returns text language sql immutable as $$
-  select '0x' || md5('a' || key) || substr(md5('b' || key), 1, 8) $$;
-create function pg_temp.hash(key text) returns text language sql immutable as $$
-  select '0x' || md5('t' || key) || md5('u' || key) $$;
-"""
+    || '8' || substr(md5(key), 4, 15))::uuid $$""",
+    """create function pg_temp.place(key text) returns text language sql immutable as $$
+  select '0x' || md5('a' || key) || substr(md5('b' || key), 1, 8) $$""",
+    """create function pg_temp.hash(key text) returns text language sql immutable as $$
+  select '0x' || md5('t' || key) || md5('u' || key) $$""",
+)
 
 # Every customer begins with a deposit that all their later withdrawals together don't reach.
 PLAN: Final = """
