@@ -146,7 +146,7 @@ def _operators() -> dict[str, User]:
 
 
 def _at_desk(user: User) -> Client:
-    client = Client()
+    client = Client(headers={"host": "localhost"})
     client.force_login(user)
     session = client.session
     session[DEVICE_ID_SESSION_KEY] = TOTPDevice.objects.get(user=user).persistent_id
