@@ -106,7 +106,7 @@ BOOKS: Final[tuple[tuple[type[Model], str, Columns], ...]] = (
             "email": "'customer' || c || '@crowd.example'",
             "username": "'customer' || c",
             "password": "'!'",
-            "group_id": "case when mod(c, 100) < 90 then {default} when mod(c, 100) < 98 then {vip} else {partner} end",
+            "group_id": "case when c < 40 then {partner} when mod(c, 100) < 90 then {default} else {vip} end",
             "verification_level": "case when mod(c, 10) = 0 then 0 when mod(c, 10) < 8 then 1 else 2 end",
             "email_verified_at": "now() - interval '{days} days'",
             "created_at": "now() - interval '1 day' - ({customers} - c) * interval '{days} days' / {customers}",

@@ -149,7 +149,16 @@ def trial_balance(at: datetime | None = None) -> list[KindTotal]:
     As of a moment: the totals of the last closed day before it, and the entries since.
     """
     if at is None:
-        rows = _rows("select currency_id, kind, sum(balance) from ledger_account_now group by 1, 2", [])
+        rows = _rows(
+            # As the view of the balances now, but the few queued changes are looked at once, not by each account.
+            "select currency_id, kind, sum(amount) from ("
+            " select currency_id, kind, sum(balance) as amount from ledger_account group by 1, 2"
+            " union all"
+            " select a.currency_id, a.kind, sum(d.amount) from ledger_hot_delta d"
+            " join ledger_account a on a.id = d.account_id where not a.is_inline group by 1, 2"
+            ") t group by 1, 2",
+            [],
+        )
     else:
         day, since = _base(known(at))
         rows = _rows(
