@@ -21,6 +21,7 @@ from kauri.core.models import Currency
 
 #: Longer than any posting's transaction lives (idle_in_transaction_session_timeout).
 _IN_FLIGHT: Final = timedelta(minutes=2)
+_OUT_OF_STEP: Final = timedelta(minutes=10)
 _CUSTOMERS_OWN: Final = {
     "available_now": AccountKind.CUSTOMER_AVAILABLE,
     "held_now": AccountKind.CUSTOMER_HELD,
@@ -260,6 +261,38 @@ def provider_floats(at: datetime | None = None) -> list[tuple[str, Currency, Dec
         for pk, account in accounts.items()
         if account.provider is not None and pk in found
     ]
+
+
+def ids_dated(
+    model: type[Transfer | Entry], first: datetime | None, last: datetime | None
+) -> tuple[int | None, int | None]:
+    """Ids between which every row of a period lies (the second excluded): the tables have no index of moments.
+
+    The ledger numbers a row and dates it in one statement, so ids and moments go the same way but for the
+    seconds that such a statement may wait; ``_OUT_OF_STEP`` is far more.
+    """
+    return (
+        None if first is None else _numbered(model, first - _OUT_OF_STEP),
+        None if last is None else _numbered(model, last + _OUT_OF_STEP),
+    )
+
+
+def _numbered(model: type[Transfer | Entry], moment: datetime) -> int:
+    """The id from which on rows are dated at ``moment`` or later, found by halves."""
+    table = model._meta.db_table
+    rows = _rows(
+        "with recursive half as ("
+        f" select coalesce(min(id), 0) as low, coalesce(max(id), 0) + 1 as high from {table}"
+        " union all"
+        " select case when r.created_at < %s and r.id < h.high then r.id + 1 else h.low end,"
+        " case when r.created_at < %s and r.id < h.high then h.high else (h.low + h.high) / 2 end"
+        f" from half h left join lateral (select id, created_at from {table}"
+        " where id >= (h.low + h.high) / 2 order by id limit 1) r on true"
+        " where h.low < h.high)"
+        " select max(low) from half",
+        [moment, moment],
+    )
+    return int(rows[0][0])
 
 
 def order_transfers(order_id: uuid.UUID) -> list[Transfer]:

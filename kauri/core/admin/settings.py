@@ -49,11 +49,14 @@ class PeriodFilter(RangeDateTimeFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         del request
-        bounds = {
-            f"{self.parameter_name}__gte": self._moment("from", "00:00:00"),
-            f"{self.parameter_name}__lte": self._moment("to", "23:59:59.999999"),
-        }
-        return queryset.filter(**{name: moment for name, moment in bounds.items() if moment is not None})
+        named = zip(("gte", "lte"), self.bounds(), strict=True)
+        return queryset.filter(
+            **{f"{self.parameter_name}__{name}": moment for name, moment in named if moment is not None}
+        )
+
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """From and till, where they are given."""
+        return self._moment("from", "00:00:00"), self._moment("to", "23:59:59.999999")
 
     @property
     def moment(self) -> str:
