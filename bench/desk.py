@@ -64,7 +64,8 @@ def main() -> int:
                 _say(f"  SLOW {figure.ms:8.0f} ms {figure.queries:4} queries  {name}: {page}  {url[:150]}")
     facts["load_after"] = machine.load()
     RESULTS.write_text(
-        json.dumps({"machine": facts, "pages": [asdict(row) for row in found]}, indent=1, ensure_ascii=False) + "\n"
+        json.dumps({"machine": facts, "pages": [asdict(row) for row in found]}, indent=1, ensure_ascii=False)
+        + "\n"
     )
     _summary(found)
     return 0

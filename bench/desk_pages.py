@@ -43,7 +43,9 @@ def pages(user: User) -> Iterator[Page]:
     yield "desk", "desk, its figures alone", reverse("admin:desk")
     for title, (label, query) in QUEUES.items():
         yield "queue", title, f"{reverse(f'admin:{label.replace(".", "_")}_changelist')}?{query}"
-    shown = [row for _model, row in sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)]
+    shown = [
+        row for _model, row in sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
+    ]
     for row in shown:
         request = _request(user)
         if isinstance(row, HouseAdmin) and row.has_view_permission(request):
@@ -85,10 +87,17 @@ def _choices(spec: Any, found: Any) -> Iterator[str]:
         for first, days in ((1, 1), (14, 14), (400, 1), (400, 30)):
             since = now - timedelta(days=first)
             yield "?" + urlencode(
-                {f"{field}_from_0": f"{since:%Y-%m-%d}", f"{field}_to_0": f"{since + timedelta(days=days):%Y-%m-%d}"}
+                {
+                    f"{field}_from_0": f"{since:%Y-%m-%d}",
+                    f"{field}_to_0": f"{since + timedelta(days=days):%Y-%m-%d}",
+                }
             )
         return
-    if hasattr(spec, "lookup_kwarg") and not hasattr(spec, "lookup_choices") and spec.field.get_internal_type() == "CharField":
+    if (
+        hasattr(spec, "lookup_kwarg")
+        and not hasattr(spec, "lookup_choices")
+        and spec.field.get_internal_type() == "CharField"
+    ):
         choices = [value for value, _title in spec.field.choices or ()] or ["nothing-like-it"]
         kwarg = spec.lookup_kwarg
         yield from (f"?{kwarg}={quote(str(value))}" for value in choices[:MOST_CHOICES])
@@ -98,14 +107,21 @@ def _choices(spec: Any, found: Any) -> Iterator[str]:
         for value, _title in list(spec.lookup_choices)[:MOST_CHOICES]:
             yield f"?{kwarg}={quote(str(value))}"
     elif spec.field.choices:
-        yield from (f"?{spec.lookup_kwarg}={value}" for value, _title in list(spec.field.choices)[:MOST_CHOICES])
+        yield from (
+            f"?{spec.lookup_kwarg}={value}" for value, _title in list(spec.field.choices)[:MOST_CHOICES]
+        )
     del found
 
 
 def _searches(row: HouseAdmin, request: Any) -> Iterator[Page]:
     name = row.model._meta.label
     base = reverse(f"admin:{row.model._meta.app_label}_{row.model._meta.model_name}_changelist")
-    nothing = {"uuid": str(uuid.uuid4()), "int": "123456789012", "address": "203.0.113.9", "lower": "no@body.example"}
+    nothing = {
+        "uuid": str(uuid.uuid4()),
+        "int": "123456789012",
+        "address": "203.0.113.9",
+        "lower": "no@body.example",
+    }
     for lookup, kind in row.exact_search.items():
         sample = (
             row.get_queryset(request)
@@ -116,12 +132,19 @@ def _searches(row: HouseAdmin, request: Any) -> Iterator[Page]:
         for value in sample:
             if value not in ("", None):
                 yield "search", f"{name}: by {lookup}", f"{base}?q={quote(str(value))}"
-        yield "search", f"{name}: nothing by {lookup}", f"{base}?q={quote(nothing.get(kind, 'nothing-like-it'))}"
+        yield (
+            "search",
+            f"{name}: nothing by {lookup}",
+            f"{base}?q={quote(nothing.get(kind, 'nothing-like-it'))}",
+        )
 
 
 def _rows(row: HouseAdmin, request: Any) -> Iterator[Page]:
     some = row.get_queryset(request).order_by("pk")
-    for title, found in (("in the middle", some.filter(pk__gte=_middle(row.model))), ("newest", some.reverse())):
+    for title, found in (
+        ("in the middle", some.filter(pk__gte=_middle(row.model))),
+        ("newest", some.reverse()),
+    ):
         instance = found.first()
         url = page_url(instance) if instance is not None else ""
         if url:
@@ -150,7 +173,12 @@ def _palette() -> Iterator[Page]:
 
 def _middle(model: type[Model]) -> Any:
     """A key in the middle of the table, where keys are numbers."""
-    if model._meta.pk.get_internal_type() not in ("AutoField", "BigAutoField", "SmallAutoField", "OneToOneField"):
+    if model._meta.pk.get_internal_type() not in (
+        "AutoField",
+        "BigAutoField",
+        "SmallAutoField",
+        "OneToOneField",
+    ):
         return ""
     last = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
     return (last or 0) // 2

@@ -68,11 +68,16 @@ select n, c, h, f, late, type, fate, at, pg_temp.uid(at, 'order' || n) as uid,
 # The house's accounts: floats are 1 to 3, fees 4 to 6, suspense 7; a customer's are 1001 + 2c and the next.
 # A box is a currency with the provider that moves it.
 _SECOND: Final = "select 2 * n + 1, 5 * n + {place}, {account}, currency, {amount}, {hot}, done from crowd_plan where {where}"
-_FIRST: Final = "select 2 * n, 5 * n + {place}, {account}, currency, {amount}, {hot}, at from crowd_plan where {where}"
+_FIRST: Final = (
+    "select 2 * n, 5 * n + {place}, {account}, currency, {amount}, {hot}, at from crowd_plan where {where}"
+)
 _FREE, _HELD = "1001 + 2 * c", "1002 + 2 * c"
 _DEPOSITED, _OUT = "type = 'DEPOSIT' and fate = 'done'", "type = 'WITHDRAWAL'"
 _MOVED = "type = 'INTERNAL_MOVEMENT' and fate = 'done'"
-_SUSPENDED, _SET_ASIDE = "fate = 'held'", "(type = 'WITHDRAWAL' or type = 'INTERNAL_MOVEMENT' and fate = 'waits')"
+_SUSPENDED, _SET_ASIDE = (
+    "fate = 'held'",
+    "(type = 'WITHDRAWAL' or type = 'INTERNAL_MOVEMENT' and fate = 'waits')",
+)
 _PAID, _GIVEN_BACK = f"{_OUT} and fate = 'done'", f"{_OUT} and fate in ('rejected', 'failed')"
 #: Statement, place among the order's entries, account, amount, whether the account is queued, of which orders.
 LEGS: Final = (

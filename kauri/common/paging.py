@@ -148,7 +148,9 @@ def is_indexed(model: type[Model], path: str) -> bool:
         return False
     if not field.concrete or field.null or (field.is_relation and name not in ("pk", field.attname)):
         return False
-    first = {index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields and not index.condition}
+    first = {
+        index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields and not index.condition
+    }
     return bool(field.primary_key or field.unique or field.db_index) or field.name in first
 
 
@@ -162,7 +164,10 @@ class Page:
 
 
 def page_of(
-    queryset: QuerySet[Any], size: int, mark: tuple[Values, bool] | None = None, keys: Sequence[Key] | None = None
+    queryset: QuerySet[Any],
+    size: int,
+    mark: tuple[Values, bool] | None = None,
+    keys: Sequence[Key] | None = None,
 ) -> Page:
     """A page of a sorted queryset: its first, or what lies behind (or before, if the flag is False) some values."""
     keys = keys_of(queryset) if keys is None else keys

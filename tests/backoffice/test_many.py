@@ -40,7 +40,13 @@ LARGE = sorted(
 )
 SEQUENTIAL = re.compile(rf"Seq Scan on ({'|'.join(LARGE)})\b")
 HOT: dict[type[Model], tuple[str, ...]] = {
-    Order: ("", "?status__exact=ERROR", "?type__exact=WITHDRAWAL&status__exact=BLOCKED", "?o=-7", "?{period}"),
+    Order: (
+        "",
+        "?status__exact=ERROR",
+        "?type__exact=WITHDRAWAL&status__exact=BLOCKED",
+        "?o=-7",
+        "?{period}",
+    ),
     WithdrawalDetail: ("", "?queue=waiting", "?{period}"),
     DepositDetail: ("", "?queue=held", "?{period}"),
     MovementDetail: ("", "?queue=waiting", "?{period}"),
@@ -117,8 +123,14 @@ def test_hot_lists_read_no_large_table_whole(many: None, at_desk: AtDesk) -> Non
     client = at_desk("Auditor")
     client.get(reverse("admin:index"))
     order = Order.objects.filter(external_id__gt="").order_by("id")[ORDERS // 3]
-    urls = [list_of(model) + query.format(period=period(model)) for model, queries in HOT.items() for query in queries]
-    urls += [f"{list_of(model)}?q={quote(term)}" for model in HOT for term in (str(order.public_id), "0xno-such")]
+    urls = [
+        list_of(model) + query.format(period=period(model))
+        for model, queries in HOT.items()
+        for query in queries
+    ]
+    urls += [
+        f"{list_of(model)}?q={quote(term)}" for model in HOT for term in (str(order.public_id), "0xno-such")
+    ]
     urls += [f"{list_of(Order)}?q={quote(term)}" for term in (order.external_id, order.owner.email)]
     urls += [f"{reverse('admin:search')}?s={quote(term)}" for term in (order.external_id, "0xno-such")]
     urls += [reverse("admin:index")]
@@ -149,7 +161,16 @@ def test_pages_beside_many_orders_take_as_many_queries_as_beside_few(many: None,
     desk = reverse("admin:index")
     client.get(desk)
     assert len(asked(client, desk)) <= 25
-    for model in (User, Order, WithdrawalDetail, DepositDetail, MovementDetail, LedgerAccount, Transfer, Payout):
+    for model in (
+        User,
+        Order,
+        WithdrawalDetail,
+        DepositDetail,
+        MovementDetail,
+        LedgerAccount,
+        Transfer,
+        Payout,
+    ):
         row = model._default_manager.order_by("-pk").first()
         client.get(page_url(row), follow=True)
         with CaptureQueriesContext(connection) as captured:

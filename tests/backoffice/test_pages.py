@@ -75,7 +75,9 @@ def test_links_keep_what_is_filtered_and_filters_begin_at_the_head(at_desk: AtDe
     assert "verification_level=1" in second
     page = get(client, PEOPLE + second)
     assert "after=" in second
-    assert [url for url in re.findall(r'href="(\?[^"]*)"', page) if "after=" in url and "level" not in url] == []
+    assert [
+        url for url in re.findall(r'href="(\?[^"]*)"', page) if "after=" in url and "level" not in url
+    ] == []
     assert links(page)["First page"] == "?verification_level=1"
 
 

@@ -110,7 +110,9 @@ def test_rows_that_come_in_between_move_none_that_were_there(
 
 @pytest.mark.django_db
 @relaxed
-@given(rows=st.lists(st.tuples(MOMENTS, MOMENTS), min_size=1, max_size=9), signs=ORDERS, size=st.integers(1, 4))
+@given(
+    rows=st.lists(st.tuples(MOMENTS, MOMENTS), min_size=1, max_size=9), signs=ORDERS, size=st.integers(1, 4)
+)
 def test_a_page_says_what_is_before_and_behind_it(rows: list[Any], signs: Any, size: int) -> None:
     with Undo():
         make(rows, itertools.count())

@@ -17,7 +17,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--orders", type=int, default=crowd.ORDERS)
-        parser.add_argument("--prove", action="store_true", help="run the full self-check of the books after it")
+        parser.add_argument(
+            "--prove", action="store_true", help="run the full self-check of the books after it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args

@@ -46,7 +46,11 @@ class LedgerPeriodFilter(PeriodFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         first, last = ids_dated(queryset.model, *self.bounds())
         ids = {"pk__gte": first, "pk__lt": last}
-        return super().queryset(request, queryset).filter(**{name: pk for name, pk in ids.items() if pk is not None})
+        return (
+            super()
+            .queryset(request, queryset)
+            .filter(**{name: pk for name, pk in ids.items() if pk is not None})
+        )
 
 
 def transfers_table(transfers: Iterable[Any]) -> SafeString:

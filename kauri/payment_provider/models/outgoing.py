@@ -152,7 +152,9 @@ class Payout(Outgoing):
                 name="payout_reference",
                 condition=~models.Q(provider_reference=""),
             ),
-            models.Index(fields=("state", "-id"), name="payout_by_state", condition=~models.Q(state="confirmed")),
+            models.Index(
+                fields=("state", "-id"), name="payout_by_state", condition=~models.Q(state="confirmed")
+            ),
         )
 
     @property
