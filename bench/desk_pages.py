@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import OneToOneField, QuerySet
+from django.db.models.fields import AutoFieldMixin
 from django.test import RequestFactory
 from django.urls import reverse
 
@@ -67,7 +68,7 @@ def _list(row: HouseAdmin, request: Any) -> Iterator[Page]:
     base = reverse(f"admin:{row.model._meta.app_label}_{row.model._meta.model_name}_changelist")
     found: Any = row.get_changelist_instance(request)
     yield "list", f"{name}: first page", base
-    middle = found.queryset.order_by("pk").filter(pk__gte=_middle(row.model)).first()
+    middle = _from_the_middle(found.queryset).first()
     if middle is not None:
         token = token_of(middle, found.keys)
         yield "list", f"{name}: a page in the middle", f"{base}?{urlencode({AFTER: token})}"
@@ -124,9 +125,8 @@ def _searches(row: HouseAdmin, request: Any) -> Iterator[Page]:
     }
     for lookup, kind in row.exact_search.items():
         sample = (
-            row.get_queryset(request)
-            .filter(pk__gte=_middle(row.model), **{f"{lookup}__isnull": False})
-            .order_by("pk")
+            _from_the_middle(row.get_queryset(request))
+            .filter(**{f"{lookup}__isnull": False})
             .values_list(lookup, flat=True)[:1]
         )
         for value in sample:
@@ -140,10 +140,10 @@ def _searches(row: HouseAdmin, request: Any) -> Iterator[Page]:
 
 
 def _rows(row: HouseAdmin, request: Any) -> Iterator[Page]:
-    some = row.get_queryset(request).order_by("pk")
+    some = row.get_queryset(request)
     for title, found in (
-        ("in the middle", some.filter(pk__gte=_middle(row.model))),
-        ("newest", some.reverse()),
+        ("in the middle", _from_the_middle(some)),
+        ("newest", some.order_by("-pk")),
     ):
         instance = found.first()
         url = page_url(instance) if instance is not None else ""
@@ -152,9 +152,9 @@ def _rows(row: HouseAdmin, request: Any) -> Iterator[Page]:
 
 
 def _palette() -> Iterator[Page]:
-    order = Order.objects.filter(pk__gte=_middle(Order), external_id__gt="").order_by("pk").first()
-    payin = Payin.objects.filter(pk__gte=_middle(Payin)).order_by("pk").first()
-    payout = Payout.objects.filter(pk__gte=_middle(Payout)).order_by("pk").first()
+    order = _from_the_middle(Order.objects.filter(external_id__gt="")).first()
+    payin = _from_the_middle(Payin.objects.all()).first()
+    payout = _from_the_middle(Payout.objects.all()).first()
     terms = {"nothing": "nothing-like-it", "a name": "orders"}
     if order is not None and payin is not None and payout is not None:
         terms |= {
@@ -171,14 +171,10 @@ def _palette() -> Iterator[Page]:
         yield "search", f"command palette: {title}", f"{reverse('admin:search')}?s={quote(term)}"
 
 
-def _middle(model: type[Model]) -> Any:
-    """A key in the middle of the table, where keys are numbers."""
-    if model._meta.pk.get_internal_type() not in (
-        "AutoField",
-        "BigAutoField",
-        "SmallAutoField",
-        "OneToOneField",
-    ):
-        return ""
+def _from_the_middle(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Those with the greater half of the keys, where keys are numbers; all of them elsewhere."""
+    model, ordered = rows.model, rows.order_by("pk")
+    if not isinstance(model._meta.pk, (AutoFieldMixin, OneToOneField)):
+        return ordered
     last = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
-    return (last or 0) // 2
+    return ordered.filter(pk__gte=(last or 0) // 2)

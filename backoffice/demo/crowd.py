@@ -143,9 +143,11 @@ def _insert(
     for field in model._meta.concrete_fields:
         if field.column in columns:
             value = _filled(columns[field.column], figures).replace("%", "%%")
-        elif field.primary_key or field.db_default is not NOT_PROVIDED:
-            continue
-        elif (default := field.get_default()) is None:
+        elif (
+            field.primary_key
+            or field.db_default is not NOT_PROVIDED
+            or (default := field.get_default()) is None
+        ):
             continue
         else:
             value = f"%({field.column})s"
@@ -179,4 +181,4 @@ def _go_on_counting(cursor: Any, table: str) -> None:
     )
     row = cursor.fetchone()
     if row and row[0]:
-        cursor.execute(f"select setval(%s, (select coalesce(max(id), 0) + 1 from {table}))", [row[0]])
+        cursor.execute(f"select setval(%s, (select coalesce(max(id), 0) + 1 from {table}))", [row[0]])  # noqa: S608

@@ -280,6 +280,7 @@ TRAFFIC: Final[tuple[tuple[type[Model], str, Columns], ...]] = (
         SavedDestination,
         "from generate_series(0, {customers} - 1) c where mod(c, 4) = 0 order by c",
         {
+            "public_id": "pg_temp.uid(now() - interval '{days} days', 'saved' || c)",
             "customer_id": OWNER,
             "currency_id": "{usdt}",
             "network_id": "{network}",

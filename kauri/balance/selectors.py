@@ -281,7 +281,7 @@ def _numbered(model: type[Transfer | Entry], moment: datetime) -> int:
     """The id from which on rows are dated at ``moment`` or later, found by halves."""
     table = model._meta.db_table
     rows = _rows(
-        "with recursive half as ("
+        "with recursive half as ("  # noqa: S608 - the model's own table
         f" select coalesce(min(id), 0) as low, coalesce(max(id), 0) + 1 as high from {table}"
         " union all"
         " select case when r.created_at < %s and r.id < h.high then r.id + 1 else h.low end,"

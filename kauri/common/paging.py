@@ -20,7 +20,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, ValidationError
-from django.db.models import Field, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
@@ -124,7 +124,7 @@ def values_of(token: str, keys: Sequence[Key]) -> list[Any]:
         said = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
         if not isinstance(said, list) or len(said) != len(keys):
             raise ValueError("another list's")
-        if not all(isinstance(text, str) and "\0" not in text or text is None for text in said):
+        if not all((isinstance(text, str) and "\0" not in text) or text is None for text in said):
             raise ValueError("not values")
         return [
             None if text is None else key.field.to_python(text) for text, key in zip(said, keys, strict=True)

@@ -34,7 +34,7 @@ def people(house: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(page: str) -> list[str]:
-    return [name for name in dict.fromkeys(re.findall(r"person\d@example\.com", page))]
+    return list(dict.fromkeys(re.findall(r"person\d@example\.com", page)))
 
 
 def links(page: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -57,6 +58,11 @@ def make(rows: list[Any], names: Any) -> None:
     )
 
 
+def one_more(left: list[Any], names: Any) -> None:
+    if left:
+        make([left.pop()], names)
+
+
 def walked(listed: Any, size: int, *, forwards: bool = True, between: Any = lambda: None) -> list[str]:
     """The names on all the pages, each page found by the link that stands on the one before."""
     keys, seen = keys_of(listed), []
@@ -99,9 +105,8 @@ def test_rows_that_come_in_between_move_none_that_were_there(
             listed = ScheduleRun.objects.order_by(*ordering(signs))
             there = [row.name for row in listed]
             left = list(later)
-            seen = walked(
-                listed, size, forwards=forwards, between=lambda: make([left.pop()], names) if left else None
-            )
+            between = partial(one_more, left, names)
+            seen = walked(listed, size, forwards=forwards, between=between)
             kept = [name for name in seen if name in there]
             assert kept == (there if forwards else there[::-1])
             assert len(seen) == len(set(seen))
