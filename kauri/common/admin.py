@@ -30,7 +30,7 @@ from kauri.common import clock
 from kauri.common.errors import KauriError, text_for
 from kauri.common.models import MoneyField
 from kauri.common.money import grouped, plain
-from kauri.common.paging import PagedAdmin
+from kauri.common.paging import PagedAdmin, found_by
 from kauri.common.scoped_admin import ScopedAdmin, for_viewer
 
 EMPTY = SafeString('<span class="k-none">–</span>')
@@ -328,13 +328,11 @@ class HouseAdmin(PagedAdmin, ScopedAdmin):
         if not term or not self.exact_search:
             return queryset, False
         parts = [
-            self.model._default_manager.filter(**{lookup: value}).order_by().values("pk")
+            self.model._default_manager.filter(**{lookup: value}).order_by().values_list("pk", flat=True)
             for lookup, kind in self.exact_search.items()
             if (value := searched(term, kind)) is not None
         ]
-        if not parts:
-            return queryset.none(), False
-        return queryset.filter(pk__in=parts[0].union(*parts[1:])), False
+        return found_by(queryset, parts), False
 
     def row_url(self, row: Model) -> str:
         """Rows lead to pages named by public ids."""

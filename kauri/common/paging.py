@@ -31,6 +31,8 @@ AFTER: Final = "after"
 BEFORE: Final = "before"
 #: Below this an estimate is no better than a guess, and is not rounded.
 _ROUGH: Final = 100
+#: So many keys are handed back to the database as they are.
+_FEW: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,14 @@ def estimated(queryset: QuerySet[Any]) -> int:
     return int(json.loads(said)[0]["Plan"]["Plan Rows"]) if said else 0
 
 
+def found_by(queryset: QuerySet[Any], parts: Sequence[QuerySet[Any]]) -> QuerySet[Any]:
+    """The rows that any of ``parts`` (querysets of keys) has: by their keys where they are few, as they mostly are."""
+    if not parts:
+        return queryset.none()
+    keys = set(parts[0].union(*parts[1:], all=True)[: _FEW + 1])
+    return queryset.filter(pk__in=keys if len(keys) <= _FEW else parts[0].union(*parts[1:]))
+
+
 def is_indexed(model: type[Model], path: str) -> bool:
     """Whether the rows can be read in the order of ``path`` (a column of their own, never missing) by an index."""
     name = path.lstrip("-")
@@ -176,8 +186,12 @@ def page_of(
         values, forwards = mark
         condition = beyond(keys, values, forwards=forwards)
         queryset = queryset.none() if condition is None else queryset.filter(condition)
-    rows = list((queryset if forwards else queryset.reverse())[: size + 1])
-    more, rows = len(rows) > size, rows[:size]
+    # First which rows, then all that is shown of them: a join for each column must not decide how they are found.
+    found = (queryset if forwards else queryset.reverse()).select_related(None).prefetch_related(None)
+    pks = list(dict.fromkeys(found.values_list("pk", flat=True)[: size + 1]))
+    more, pks = len(pks) > size, pks[:size]
+    there = {row.pk: row for row in queryset.filter(pk__in=pks).order_by()} if pks else {}
+    rows = [there[pk] for pk in pks if pk in there]
     if forwards:
         return Page(rows, has_earlier=mark is not None, has_later=more)
     return Page(rows[::-1], has_earlier=more, has_later=True)

@@ -149,7 +149,8 @@ def test_a_list_costs_the_same_for_3_rows_and_for_60(
             counts = []
             for size in (3, 60):
                 monkeypatch.setattr(HouseAdmin, "list_per_page", size)
-                counts.append(len(asked(client, url)))
+                # A list that one page holds needs no estimate of its length.
+                counts.append([sql.startswith("EXPLAIN") for sql in asked(client, url)].count(False))
             if counts[0] != counts[1] or counts[1] > 16:
                 costs[url] = counts
     assert costs == {}
