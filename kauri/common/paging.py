@@ -20,7 +20,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import DateField, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
@@ -141,12 +141,20 @@ def estimated(queryset: QuerySet[Any]) -> int:
     return int(json.loads(said)[0]["Plan"]["Plan Rows"]) if said else 0
 
 
-def found_by(queryset: QuerySet[Any], parts: Sequence[QuerySet[Any]]) -> QuerySet[Any]:
-    """The rows that any of ``parts`` (querysets of keys) has: by their keys where they are few, as they mostly are."""
-    if not parts:
+def found_by(queryset: QuerySet[Any], conditions: Sequence[Q]) -> QuerySet[Any]:
+    """The rows that meet any of ``conditions``, each by its own index: an OR over joins would read the table.
+
+    By their keys where they are few, as they mostly are; by the one condition that they meet where they are many.
+    """
+    if not conditions:
         return queryset.none()
+    every = queryset.model._default_manager.order_by().values_list("pk", flat=True)
+    parts = [every.filter(condition) for condition in conditions]
     keys = set(parts[0].union(*parts[1:], all=True)[: _FEW + 1])
-    return queryset.filter(pk__in=keys if len(keys) <= _FEW else parts[0].union(*parts[1:]))
+    if len(keys) <= _FEW:
+        return queryset.filter(pk__in=keys)
+    met = [condition for condition, part in zip(conditions, parts, strict=True) if part.exists()]
+    return queryset.filter(met[0]) if len(met) == 1 else queryset.filter(pk__in=parts[0].union(*parts[1:]))
 
 
 def is_indexed(model: type[Model], path: str) -> bool:
@@ -158,10 +166,13 @@ def is_indexed(model: type[Model], path: str) -> bool:
         return False
     if not field.concrete or field.null or (field.is_relation and name not in ("pk", field.attname)):
         return False
+    if field.unique:
+        return True
+    # Equal values are sorted by hand: only moments are seldom equal.
     first = {
         index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields and not index.condition
     }
-    return bool(field.primary_key or field.unique or field.db_index) or field.name in first
+    return isinstance(field, DateField) and (field.db_index or field.name in first)
 
 
 @dataclass(frozen=True, slots=True)

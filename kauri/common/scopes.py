@@ -15,7 +15,8 @@ from operator import and_, or_
 from typing import Any, Final
 
 from django.apps import apps
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.contrib.postgres.aggregates import BoolAnd
+from django.db.models import BooleanField, Case, Exists, Model, OuterRef, Q, QuerySet, Subquery, When
 
 KINDS: Final = ("groups", "currencies", "providers")
 
@@ -98,10 +99,13 @@ def among(path: str) -> Rule:
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
         same = model._default_manager.order_by().filter(pk=OuterRef("pk"))
-        outside = Q(**{f"{path.rpartition('__')[0] or path}__isnull": False})
-        # One row of the join must meet both: a filter, not an exclude, keeps them on the same row.
-        lost = same.filter(outside & (~Q(**{f"{path}__in": granted}) | Q(**{f"{path}__isnull": True})))
-        return Q(Exists(same.filter(**{f"{path}__in": granted}))) & ~Q(Exists(lost))
+        there = Q(**{f"{path.rpartition('__')[0] or path}__isnull": False})
+        inside = Case(When(**{f"{path}__in": granted}, then=True), default=False)
+        none_lost = same.values("pk").annotate(every=BoolAnd(inside, filter=there)).values("every")
+        # The first condition finds the rows; the second is looked at for each of them, never for the whole table.
+        return Q(Exists(same.filter(**{f"{path}__in": granted}))) & Q(
+            Subquery(none_lost, output_field=BooleanField())
+        )
 
     return rule
 

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
         ),
         AddIndexConcurrently(
             model_name='auditentry',
-            index=models.Index(fields=['actor_label'], name='audit_by_label'),
+            index=models.Index(fields=['actor_label', '-id'], name='audit_by_label'),
         ),
         AddIndexConcurrently(
             model_name='auditentry',

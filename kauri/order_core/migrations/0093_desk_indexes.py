@@ -23,6 +23,10 @@ class Migration(migrations.Migration):
         ),
         AddIndexConcurrently(
             model_name='order',
+            index=models.Index(condition=models.Q(('source__in', ['api', 'provider']), _negated=True), fields=['source', '-id'], name='order_by_source'),
+        ),
+        AddIndexConcurrently(
+            model_name='order',
             index=models.Index(condition=models.Q(('status', 'CLOSED'), _negated=True), fields=['status', '-id'], name='order_by_status'),
         ),
     ]

@@ -124,7 +124,12 @@ class Order(models.Model):
             models.Index(
                 fields=("external_id",), name="order_external_id", condition=~models.Q(external_id="")
             ),
-            # Nearly all are done: the rest is found whatever its type.
+            # Nearly all are done, and asked for by clients or providers: the rest is found whatever its type.
+            models.Index(
+                fields=("source", "-id"),
+                name="order_by_source",
+                condition=~models.Q(source__in=["api", "provider"]),
+            ),
             models.Index(
                 fields=("status", "-id"),
                 name="order_by_status",
