@@ -67,19 +67,36 @@ EVERYTHING: Final = Scope()
 Rule = Callable[[type[Model], frozenset[int]], Q]
 
 
-def _there(path: str, granted: frozenset[int]) -> Q:
+def _there(model: type[Model], path: str, granted: frozenset[int]) -> Q:
     """What ``path`` names is granted, or there is nothing that it names."""
+    inside = Q(**{f"{path}__in": granted})
     head, _dot, _last = path.rpartition("__")
-    return Q(**{f"{path}__in": granted}) | Q(**{f"{head or path}__isnull": True})
+    # Of what is always there the second half says nothing, and would keep an index of the first from being used.
+    return (
+        inside if head and _is_always_there(model, head) else inside | Q(**{f"{head or path}__isnull": True})
+    )
+
+
+def _is_always_there(model: type[Model], path: str) -> bool:
+    options = model._meta
+    for name in path.split("__"):
+        field: Any = options.get_field(name)
+        if not field.concrete or field.null:
+            return False
+        options = field.related_model._meta
+    return True
 
 
 def within(*paths: str) -> Rule:
     """At least one of the paths leads somewhere, and none leads outside."""
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
-        del model
         inside = reduce(or_, (Q(**{f"{path}__in": granted}) for path in paths))
-        return inside if len(paths) == 1 else inside & reduce(and_, (_there(path, granted) for path in paths))
+        return (
+            inside
+            if len(paths) == 1
+            else inside & reduce(and_, (_there(model, path, granted) for path in paths))
+        )
 
     return rule
 
@@ -88,8 +105,7 @@ def unless_other(*paths: str) -> Rule:
     """None of the paths leads outside; a row that is about no one in particular is seen by all."""
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
-        del model
-        return reduce(and_, (_there(path, granted) for path in paths))
+        return reduce(and_, (_there(model, path, granted) for path in paths))
 
     return rule
 
