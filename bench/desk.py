@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ from kauri.account.models import CustomerGroup, TOTPDevice, User
 
 ORDERS = int(os.environ.get("BENCH_ORDERS", str(crowd.ORDERS)))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+#: Only the pages whose group and name this finds.
+PAGES = re.compile(os.environ.get("BENCH_PAGES", ""))
 GOAL_MS, GOAL_QUERIES = 300, 25
 RESULTS = Path(__file__).with_name("desk.json")
 
@@ -58,6 +61,8 @@ def main() -> int:
     for name, operator in _operators().items():
         client = _at_desk(operator)
         for group, page, url in desk_pages.pages(operator):
+            if not PAGES.search(f"{group} {page}"):
+                continue
             figure = _measured(client, group, page, name, url)
             found.append(figure)
             if figure.ms > GOAL_MS or figure.queries > GOAL_QUERIES:
