@@ -13,6 +13,7 @@ from typing import Final
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
 from kauri.common.actor import request_id
@@ -148,3 +149,28 @@ class SessionLimitsMiddleware:
             elif now - seen > NOTE_EVERY or "seen" not in request.session:
                 request.session["seen"] = now
         return self.get_response(request)
+
+
+class PlansForValuesMiddleware:
+    """The back office's statements are planned for the values that they are asked with.
+
+    Prepared ones get one plan for all values after a while: it reads a list from its end until a page is
+    full, which for a state that a few rows in ten million have is all of it.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return self.get_response(request)
+        finally:
+            driver = connection.connection
+            if driver is not None and not driver.closed:
+                driver.prepare_threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold")
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> None:
+        del view, args, kwargs
+        if request.resolver_match is not None and request.resolver_match.app_name == "admin":
+            connection.ensure_connection()
+            connection.connection.prepare_threshold = None

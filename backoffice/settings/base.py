@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "backoffice.middleware.PlansForValuesMiddleware",
 ]
 if CALLBACKS_PROCESS:
     # Payment systems need no sessions, pages or translations: the fewer rooms, the fewer doors.

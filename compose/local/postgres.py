@@ -46,13 +46,23 @@ THROW_AWAY = {
     "full_page_writes": "off",
     "autovacuum_naptime": "10min",
 }
+#: What is written into a new table is not written to the log as well.
+FOR_MUCH = {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "8GB"}
 
 
 class Server:
     """One PostgreSQL over one data folder. ``durable=False`` gives up safety against a power cut for speed (tests)."""
 
-    def __init__(self, data: Path, *, durable: bool = True, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        durable: bool = True,
+        log: Path | None = None,
+        settings: dict[str, str] | None = None,
+    ) -> None:
         self.data = data
+        self.settings = settings or {}
         self.durable = durable
         self.log = log or places.LOGS / "postgres.log"
         self.sockets = socket_folder(data)
@@ -84,7 +94,7 @@ class Server:
             process = self._launch()
             if self._became_ready(process):
                 self.process = process
-                self._ensure_database()
+                self.ensure_database()
                 return process
             time.sleep(patience)
         self.stop()
@@ -95,6 +105,7 @@ class Server:
         settings = {
             **SETTINGS,
             **({} if self.durable else THROW_AWAY),
+            **self.settings,
             "unix_socket_directories": str(self.sockets),
         }
         command = [*self.prefix, str(self.binaries / "postgres"), "-D", str(self.data), "-p", PORT]
@@ -179,10 +190,11 @@ class Server:
             _end(process.pid, process)
         return False
 
-    def _ensure_database(self) -> None:
+    def ensure_database(self, name: str = DATABASE) -> None:
+        """Make it where it is missing."""
         psql = [str(self.binaries / "psql"), "-X", "-d", self.url("postgres"), "-Atc"]
-        if DATABASE not in (shell.output([*psql, "SELECT datname FROM pg_database"]) or "").split():
-            shell.must([*psql, f"CREATE DATABASE {DATABASE}"], "Making the database")
+        if name not in (shell.output([*psql, "SELECT datname FROM pg_database"]) or "").split():
+            shell.must([*psql, f"CREATE DATABASE {name}"], "Making the database")
 
     @staticmethod
     def _environment() -> dict[str, str]:

@@ -83,6 +83,14 @@ class TransferKind(enum.IntEnum):
     REVERSAL = 90
 
 
+#: The kinds that nearly all transfers are of.
+FREQUENT: Final = (
+    TransferKind.DEPOSIT,
+    TransferKind.WITHDRAWAL_HOLD,
+    TransferKind.WITHDRAWAL_CAPTURE,
+    TransferKind.INTERNAL_MOVEMENT,
+)
+
 TRANSFER_TITLES: Final[dict[TransferKind, Promise | str]] = {
     TransferKind.DEPOSIT: _("Deposit"),
     TransferKind.SUSPENSE: _("Unmatched money"),

@@ -21,6 +21,7 @@ from kauri.core.models import Currency
 
 #: Longer than any posting's transaction lives (idle_in_transaction_session_timeout).
 _IN_FLIGHT: Final = timedelta(minutes=2)
+_OUT_OF_STEP: Final = timedelta(minutes=10)
 _CUSTOMERS_OWN: Final = {
     "available_now": AccountKind.CUSTOMER_AVAILABLE,
     "held_now": AccountKind.CUSTOMER_HELD,
@@ -149,7 +150,16 @@ def trial_balance(at: datetime | None = None) -> list[KindTotal]:
     As of a moment: the totals of the last closed day before it, and the entries since.
     """
     if at is None:
-        rows = _rows("select currency_id, kind, sum(balance) from ledger_account_now group by 1, 2", [])
+        rows = _rows(
+            # As the view of the balances now, but the few queued changes are looked at once, not by each account.
+            "select currency_id, kind, sum(amount) from ("
+            " select currency_id, kind, sum(balance) as amount from ledger_account group by 1, 2"
+            " union all"
+            " select a.currency_id, a.kind, sum(d.amount) from ledger_hot_delta d"
+            " join ledger_account a on a.id = d.account_id where not a.is_inline group by 1, 2"
+            ") t group by 1, 2",
+            [],
+        )
     else:
         day, since = _base(known(at))
         rows = _rows(
@@ -251,6 +261,38 @@ def provider_floats(at: datetime | None = None) -> list[tuple[str, Currency, Dec
         for pk, account in accounts.items()
         if account.provider is not None and pk in found
     ]
+
+
+def ids_dated(
+    model: type[Transfer | Entry], first: datetime | None, last: datetime | None
+) -> tuple[int | None, int | None]:
+    """Ids between which every row of a period lies (the second excluded): the tables have no index of moments.
+
+    The ledger numbers a row and dates it in one statement, so ids and moments go the same way but for the
+    seconds that such a statement may wait; ``_OUT_OF_STEP`` is far more.
+    """
+    return (
+        None if first is None else _numbered(model, first - _OUT_OF_STEP),
+        None if last is None else _numbered(model, last + _OUT_OF_STEP),
+    )
+
+
+def _numbered(model: type[Transfer | Entry], moment: datetime) -> int:
+    """The id from which on rows are dated at ``moment`` or later, found by halves."""
+    table = model._meta.db_table
+    rows = _rows(
+        "with recursive half as ("  # noqa: S608 - the model's own table
+        f" select coalesce(min(id), 0) as low, coalesce(max(id), 0) + 1 as high from {table}"
+        " union all"
+        " select case when r.created_at < %s and r.id < h.high then r.id + 1 else h.low end,"
+        " case when r.created_at < %s and r.id < h.high then h.high else (h.low + h.high) / 2 end"
+        f" from half h left join lateral (select id, created_at from {table}"
+        " where id >= (h.low + h.high) / 2 order by id limit 1) r on true"
+        " where h.low < h.high)"
+        " select max(low) from half",
+        [moment, moment],
+    )
+    return int(rows[0][0])
 
 
 def order_transfers(order_id: uuid.UUID) -> list[Transfer]:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
@@ -28,6 +28,7 @@ from kauri.common.admin import (
     table,
     when_column,
 )
+from kauri.common.scoped_admin import ExactTextFilter
 from kauri.core.admin import PeriodFilter
 
 STATE_TONES: Final[dict[str, str]] = {
@@ -48,7 +49,7 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
     list_display_links = ("received", "provider_code")
     list_filter = (
         ("state", ChoicesDropdownFilter),
-        ("provider_code", FieldTextFilter),
+        ("provider_code", ExactTextFilter),
         ("received_at", PeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {"public_id": "uuid", "order_id": "uuid"}

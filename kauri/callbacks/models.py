@@ -47,6 +47,13 @@ class InboundCallback(models.Model):
             models.Index(
                 fields=("next_attempt_at",), name="callback_due", condition=models.Q(state="stored")
             ),
+            models.Index(fields=("-received_at",), name="callback_newest"),
+            models.Index(
+                fields=("order_id",), name="callback_order", condition=models.Q(order_id__isnull=False)
+            ),
+            models.Index(
+                fields=("state", "-id"), name="callback_by_state", condition=~models.Q(state="processed")
+            ),
         )
 
     def __str__(self) -> str:

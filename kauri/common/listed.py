@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 from unfold.views import ChangeList
 
+from kauri.common.paging import AFTER, BEFORE
 from kauri.common.scoped_admin import ScopedAdmin
 
 #: The columns that are asked for, with commas, in their order.
@@ -22,7 +23,7 @@ COLUMNS: Final = "_cols"
 #: Said of a list that shall not open with its default: ``all``.
 VIEW: Final = "_view"
 #: What a query says of the page and not of the list.
-PASSING: Final = frozenset({VIEW, "p", "all", "e", "_popup", "_to_field", "_facets"})
+PASSING: Final = frozenset({VIEW, AFTER, BEFORE, "p", "all", "e", "_popup", "_to_field", "_facets"})
 _CHECKBOX: Final = "action_checkbox"
 
 

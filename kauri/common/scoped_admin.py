@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin import FieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import FieldTextFilter
 from unfold.contrib.filters.admin import RelatedDropdownFilter as AllDropdownFilter
 
 from kauri.common.scopes import SCOPED, condition, narrow
@@ -43,3 +45,15 @@ class RelatedDropdownFilter(AllDropdownFilter):
         ordering = self.field_admin_ordering(field, request, model_admin)
         limits = condition(field.remote_field.model, request.user.scope)
         return field.get_choices(include_blank=False, ordering=ordering, limit_choices_to=limits)
+
+
+class ExactTextFilter(FieldTextFilter):
+    """A word as it is stored: a search for a part of it would read the whole table."""
+
+    def __init__(
+        self, field: Any, request: HttpRequest, params: Any, model: Any, model_admin: Any, field_path: str
+    ) -> None:
+        self.lookup_kwarg = f"{field_path}__exact"
+        self.lookup_val = params.get(self.lookup_kwarg)
+        # Past the parent's, which would look for a part.
+        FieldListFilter.__init__(self, field, request, params, model, model_admin, field_path)

@@ -15,7 +15,8 @@ from operator import and_, or_
 from typing import Any, Final
 
 from django.apps import apps
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.contrib.postgres.aggregates import BoolAnd
+from django.db.models import BooleanField, Case, Exists, Model, OuterRef, Q, QuerySet, Subquery, When
 
 KINDS: Final = ("groups", "currencies", "providers")
 
@@ -66,19 +67,36 @@ EVERYTHING: Final = Scope()
 Rule = Callable[[type[Model], frozenset[int]], Q]
 
 
-def _there(path: str, granted: frozenset[int]) -> Q:
+def _there(model: type[Model], path: str, granted: frozenset[int]) -> Q:
     """What ``path`` names is granted, or there is nothing that it names."""
+    inside = Q(**{f"{path}__in": granted})
     head, _dot, _last = path.rpartition("__")
-    return Q(**{f"{path}__in": granted}) | Q(**{f"{head or path}__isnull": True})
+    # Of what is always there the second half says nothing, and would keep an index of the first from being used.
+    return (
+        inside if head and _is_always_there(model, head) else inside | Q(**{f"{head or path}__isnull": True})
+    )
+
+
+def _is_always_there(model: type[Model], path: str) -> bool:
+    options = model._meta
+    for name in path.split("__"):
+        field: Any = options.get_field(name)
+        if not field.concrete or field.null:
+            return False
+        options = field.related_model._meta
+    return True
 
 
 def within(*paths: str) -> Rule:
     """At least one of the paths leads somewhere, and none leads outside."""
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
-        del model
         inside = reduce(or_, (Q(**{f"{path}__in": granted}) for path in paths))
-        return inside if len(paths) == 1 else inside & reduce(and_, (_there(path, granted) for path in paths))
+        return (
+            inside
+            if len(paths) == 1
+            else inside & reduce(and_, (_there(model, path, granted) for path in paths))
+        )
 
     return rule
 
@@ -87,8 +105,7 @@ def unless_other(*paths: str) -> Rule:
     """None of the paths leads outside; a row that is about no one in particular is seen by all."""
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
-        del model
-        return reduce(and_, (_there(path, granted) for path in paths))
+        return reduce(and_, (_there(model, path, granted) for path in paths))
 
     return rule
 
@@ -98,10 +115,13 @@ def among(path: str) -> Rule:
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
         same = model._default_manager.order_by().filter(pk=OuterRef("pk"))
-        outside = Q(**{f"{path.rpartition('__')[0] or path}__isnull": False})
-        # One row of the join must meet both: a filter, not an exclude, keeps them on the same row.
-        lost = same.filter(outside & (~Q(**{f"{path}__in": granted}) | Q(**{f"{path}__isnull": True})))
-        return Q(Exists(same.filter(**{f"{path}__in": granted}))) & ~Q(Exists(lost))
+        there = Q(**{f"{path.rpartition('__')[0] or path}__isnull": False})
+        inside = Case(When(**{f"{path}__in": granted}, then=True), default=False)
+        none_lost = same.values("pk").annotate(every=BoolAnd(inside, filter=there)).values("every")
+        # The first condition finds the rows; the second is looked at for each of them, never for the whole table.
+        return Q(Exists(same.filter(**{f"{path}__in": granted}))) & Q(
+            Subquery(none_lost, output_field=BooleanField())
+        )
 
     return rule
 

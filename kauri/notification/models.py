@@ -65,6 +65,13 @@ class Delivery(models.Model):
                 fields=("next_attempt_at",), name="delivery_due", condition=models.Q(state="waiting")
             ),
             models.Index(fields=("subject_type", "subject_id", "id"), name="delivery_by_subject"),
+            models.Index(
+                fields=("subject_id",), name="delivery_by_id", condition=models.Q(subject_id__isnull=False)
+            ),
+            models.Index(fields=("-created_at",), name="delivery_newest"),
+            models.Index(
+                fields=("state", "-id"), name="delivery_by_state", condition=~models.Q(state="delivered")
+            ),
         )
 
     def __str__(self) -> str:

@@ -53,6 +53,12 @@ class DepositAddress(models.Model):
             models.Index(
                 fields=("provider", "id"), name="deposit_address_spare", condition=models.Q(user__isnull=True)
             ),
+            models.Index(fields=("address",), name="deposit_address_address"),
+            models.Index(
+                fields=("external_id",),
+                name="deposit_address_external_id",
+                condition=~models.Q(external_id=""),
+            ),
         )
 
     def __str__(self) -> str:
@@ -307,6 +313,15 @@ class PaymentLink(models.Model):
                 fields=("user", "external_id"),
                 name="payment_link_external_id",
                 condition=~models.Q(external_id=""),
+            ),
+            models.Index(fields=("-created_at",), name="payment_link_newest"),
+            models.Index(
+                fields=("external_id",), name="payment_link_by_client", condition=~models.Q(external_id="")
+            ),
+            models.Index(
+                fields=("provider_reference",),
+                name="payment_link_reference",
+                condition=~models.Q(provider_reference=""),
             ),
         )
 

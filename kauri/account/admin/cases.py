@@ -23,7 +23,7 @@ from unfold.enums import ActionVariant
 from kauri.account import cases
 from kauri.account.admin.forms import AskForm, PlayForm, RejectForm
 from kauri.account.admin.parts import STATE_TONES, answers_table, cases_table, moves_list, papers_table
-from kauri.account.admin.people import level_badge
+from kauri.account.admin.people import LevelFilter, level_badge
 from kauri.account.cases import files
 from kauri.account.cases.decisions import DECIDE, OPEN_DOCUMENT
 from kauri.account.cases.queue import OVERDUE_AFTER, next_waiting
@@ -78,6 +78,11 @@ class CaseQueueFilter(SimpleListFilter):
         return waiting
 
 
+class CaseLevelFilter(LevelFilter):
+    title = _("level")
+    parameter_name = field = "level"
+
+
 @admin.register(VerificationCase)
 class VerificationCaseAdmin(ReadOnlyAdmin):
     """Who asked for which level, with which papers; every act is a dialog that calls a service."""
@@ -88,7 +93,7 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
     list_filter = (
         CaseQueueFilter,
         ("state", ChoicesDropdownFilter),
-        ("level", admin.AllValuesFieldListFilter),
+        CaseLevelFilter,
         ("provider", RelatedDropdownFilter),
         ("created_at", PeriodFilter),
     )

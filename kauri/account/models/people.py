@@ -128,6 +128,10 @@ class User(AbstractBaseUser, PermissionsMixin):
                 name="user_frozen_is_not_active",
             ),
         )
+        indexes = (
+            models.Index(fields=("-created_at",), name="user_newest"),
+            models.Index(fields=("username",), name="user_by_name", condition=~models.Q(username="")),
+        )
         permissions = (
             ("verify_user", "Can verify customers"),
             ("disable_user", "Can disable accounts"),

@@ -34,6 +34,7 @@ class SignIn(models.Model):
         indexes = (
             models.Index(fields=("email", "-at"), name="sign_in_by_email"),
             models.Index(fields=("ip", "-at"), name="sign_in_by_ip"),
+            models.Index(fields=("-at",), name="sign_in_newest"),
         )
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from kauri.account.models import User
-from kauri.balance.chart import CHART, TRANSFER_TITLES, AccountKind, TransferKind
+from kauri.balance.chart import CHART, FREQUENT, TRANSFER_TITLES, AccountKind, TransferKind
 from kauri.common.models import FINITE, MoneyField
 from kauri.core.models import Currency, Provider
 
@@ -113,6 +113,12 @@ class Transfer(models.Model):
             models.Index(
                 fields=("order_id",), name="ledger_transfer_order", condition=models.Q(order_id__isnull=False)
             ),
+            # The kinds that hardly ever happen; the others are met within a few rows.
+            models.Index(
+                fields=("kind", "-id"),
+                name="ledger_transfer_rare_kind",
+                condition=~models.Q(kind__in=[int(kind) for kind in FREQUENT]),
+            ),
         )
 
     def __str__(self) -> str:
@@ -182,6 +188,7 @@ class Hold(models.Model):
                 name="ledger_hold_open",
                 condition=models.Q(amount__gt=models.F("captured") + models.F("released")),
             ),
+            models.Index(fields=("-created_at",), name="ledger_hold_newest"),
         )
 
     def __str__(self) -> str:

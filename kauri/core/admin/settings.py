@@ -41,6 +41,7 @@ from kauri.common.admin import (
 from kauri.common.code_forms import code_field
 from kauri.common.errors import KauriError
 from kauri.common.money import plain
+from kauri.common.paging import is_indexed
 from kauri.core.audit import audit
 from kauri.core.models import AuditEntry, Currency, Network, Pair, Provider
 from kauri.core.services import credentials_set
@@ -53,11 +54,20 @@ class PeriodFilter(RangeDateTimeFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         del request
-        bounds = {
-            f"{self.parameter_name}__gte": self._moment("from", "00:00:00"),
-            f"{self.parameter_name}__lte": self._moment("to", "23:59:59.999999"),
-        }
-        return queryset.filter(**{name: moment for name, moment in bounds.items() if moment is not None})
+        named = zip(("gte", "lte"), self.bounds(), strict=True)
+        return queryset.filter(
+            **{f"{self.parameter_name}__{name}": moment for name, moment in named if moment is not None}
+        )
+
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """From and till, where they are given."""
+        return self._moment("from", "00:00:00"), self._moment("to", "23:59:59.999999")
+
+    @property
+    def moment(self) -> str:
+        """What the list is sorted by meanwhile; empty where no period is asked for, or no index has it."""
+        asked = any(self.used_parameters.get(f"{self.parameter_name}_{side}_0") for side in ("from", "to"))
+        return self.parameter_name if asked and is_indexed(self.field.model, self.field.name) else ""
 
     def _moment(self, side: str, unsaid: str) -> datetime | None:
         day = self.used_parameters.get(f"{self.parameter_name}_{side}_0")
@@ -102,6 +112,8 @@ class NoPopups(HouseAdmin):
 
 class SettingsAdmin(NoPopups):
     """A row that people change: reason asked, before and after audited, every version kept."""
+
+    is_small = True
 
     form = SettingsForm
     warn_unsaved_form = True

@@ -54,6 +54,7 @@ class OffForm(ReasonForm):
 
 @admin.register(Switch)
 class SwitchAdmin(ReadOnlyAdmin):
+    is_small = True
     list_display = ("named", "code", "switched", "reason", "off_by", "since", "until")
     list_display_links = ("named",)
     fieldsets = (

@@ -164,6 +164,7 @@ def _named(finding: dict[str, Any]) -> SafeString:
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
+    is_small = True
     list_display = ("cluster", "seen")
     fields = ("cluster", "seen")
     seen = when_column("at", _("last sign of life"))
@@ -171,6 +172,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 @admin.register(ScheduleRun)
 class ScheduleRunAdmin(ReadOnlyAdmin):
+    is_small = True
     list_display = ("name", "enqueued", "finished", "error_text")
     fields = ("name", "enqueued", "finished", "error_text")
     enqueued = when_column("enqueued_at", _("enqueued"))

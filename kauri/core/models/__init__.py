@@ -307,6 +307,11 @@ class AuditEntry(ActorStamp):
         indexes = (
             models.Index(fields=("object_type", "object_id", "-id"), name="audit_by_object"),
             models.Index(fields=("actor_kind", "actor_id", "-id"), name="audit_by_actor"),
+            # What the list searches and filters by.
+            models.Index(fields=("object_id",), name="audit_by_object_id"),
+            models.Index(fields=("actor_label", "-id"), name="audit_by_label"),
+            models.Index(fields=("verb", "-id"), name="audit_by_verb"),
+            models.Index(fields=("request_id",), name="audit_by_request", condition=~models.Q(request_id="")),
         )
 
     def __str__(self) -> str:

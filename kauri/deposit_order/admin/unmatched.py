@@ -194,7 +194,7 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
     def callbacks(self, obj: Payin) -> SafeString:
         # Callbacks live a floor above: their list is named, not imported.
         url = reverse("admin:callbacks_inboundcallback_changelist")
-        return link(f"{url}?provider_code__icontains={obj.provider.code}", _("Callbacks of this provider"))
+        return link(f"{url}?provider_code__exact={obj.provider.code}", _("Callbacks of this provider"))
 
     @display(description=_("audit"))
     def audited(self, obj: Payin) -> SafeString:

@@ -114,8 +114,8 @@ class Order(models.Model):
                 condition=models.Q(counterparty__isnull=False),
             ),
             models.Index(fields=("type", "status", "id"), name="order_queue"),
-            # Newest first over everything, and what ended lately: lists, reports, the self-check.
-            models.Index(fields=("-created_at",), name="order_created"),
+            # Newest first over everything, how many of a type a day brought, and what ended lately.
+            models.Index(fields=("-created_at",), include=("type",), name="order_newest"),
             models.Index(
                 fields=("finished_at",),
                 name="order_finished",
@@ -123,6 +123,17 @@ class Order(models.Model):
             ),
             models.Index(
                 fields=("external_id",), name="order_external_id", condition=~models.Q(external_id="")
+            ),
+            # Nearly all are done, and asked for by clients or providers: the rest is found whatever its type.
+            models.Index(
+                fields=("source", "-id"),
+                name="order_by_source",
+                condition=~models.Q(source__in=["api", "provider"]),
+            ),
+            models.Index(
+                fields=("status", "-id"),
+                name="order_by_status",
+                condition=~models.Q(status=OrderStatus.CLOSED),
             ),
         )
 

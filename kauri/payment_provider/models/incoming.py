@@ -93,6 +93,12 @@ class Payin(models.Model):
             models.Index(fields=("state", "id"), name="payin_by_state"),
             models.Index(fields=("provider", "credited_at"), name="payin_by_credit"),
             models.Index(fields=("-id",), name="payin_without_home", condition=~models.Q(fault="")),
+            # What the lists and the search ask for.
+            models.Index(fields=("-seen_at",), name="payin_newest"),
+            models.Index(fields=("transaction",), name="payin_transaction"),
+            models.Index(fields=("address",), name="payin_address", condition=~models.Q(address="")),
+            models.Index(fields=("sender",), name="payin_sender", condition=~models.Q(sender="")),
+            models.Index(fields=("reference",), name="payin_reference", condition=~models.Q(reference="")),
         )
 
     def __str__(self) -> str:

@@ -144,6 +144,17 @@ class Payout(Outgoing):
                 name="payout_admitted",
                 condition=models.Q(admitted_at__isnull=False),
             ),
+            # What the lists and the search ask for.
+            models.Index(fields=("-created_at",), name="payout_newest"),
+            models.Index(fields=("destination",), name="payout_destination"),
+            models.Index(
+                fields=("provider_reference",),
+                name="payout_reference",
+                condition=~models.Q(provider_reference=""),
+            ),
+            models.Index(
+                fields=("state", "-id"), name="payout_by_state", condition=~models.Q(state="confirmed")
+            ),
         )
 
     @property

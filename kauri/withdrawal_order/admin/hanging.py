@@ -132,7 +132,10 @@ class HangingPayoutAdmin(SendingAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[HangingPayout]:
         rows = super().get_queryset(request).select_related("provider", "currency")
         closed = Closing.objects.exclude(state=Closing.State.WITHDRAWN).values("order__public_id")
-        return rows.filter(hanging() | Q(order_id__in=closed))
+        every = HangingPayout.objects.order_by()
+        # Each half by its own index, then united: one condition of both would read every payout.
+        halves = every.filter(hanging()).values("pk"), every.filter(order_id__in=closed).values("pk")
+        return rows.filter(pk__in=halves[0].union(halves[1]))
 
     @display(description=_("customer"))
     def customer(self, obj: Payout) -> SafeString:
