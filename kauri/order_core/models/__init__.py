@@ -1,13 +1,13 @@
 """Orders, the policies that rule them, the operators' limits, and what analysis says of their addresses."""
 
 from kauri.order_core.models.asks import DecisionAsk, new_token
+from kauri.order_core.models.notes import OrderNote
 from kauri.order_core.models.orders import (
     POLICY_AMOUNTS,
     POLICY_FIELDS,
     Approval,
     ApprovalVote,
     Order,
-    OrderNote,
     Policy,
     Transition,
 )

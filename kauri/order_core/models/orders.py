@@ -250,22 +250,6 @@ class ApprovalVote(ActorStamp):
         return f"{self.actor_label}: {self.decision}"
 
 
-class OrderNote(ActorStamp):
-    """What an operator wrote about an order, for the other operators."""
-
-    order = models.ForeignKey(Order, models.PROTECT, related_name="notes")
-    text = models.TextField(_("note"))
-    at = models.DateTimeField(_("when"), default=clock.now)
-
-    class Meta:
-        ordering = ("id",)
-        verbose_name = _("note")
-        verbose_name_plural = _("notes")
-
-    def __str__(self) -> str:
-        return self.text[:60]
-
-
 #: The policy's fields that are amounts.
 POLICY_AMOUNTS: tuple[str, ...] = (
     "min_amount",
