@@ -1,7 +1,8 @@
 """``python -m bench desk``: the back office beside ten million orders. Writes ``bench/desk.json``.
 
 Each page is asked for by Django's test client in this process: the whole of the server's time but the web
-server's own, as the connection's role and settings of production. ``BENCH_ORDERS`` (ten million) makes less.
+server's own, as the connection's role and settings of production. ``BENCH_ORDERS`` (ten million) makes less,
+``BENCH_PAGES`` (a regular expression) asks for fewer.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ RESULTS = Path(__file__).with_name("desk.json")
 
 @dataclass
 class Figure:
-    """One page for one operator: milliseconds (of them in statements; when first asked for) and statements."""
+    """One page for one operator: milliseconds, when first asked for, in statements, of the processor here; statements."""
 
     group: str
     page: str
@@ -47,6 +48,7 @@ class Figure:
     ms: float
     first: float
     database_ms: float
+    python_ms: float
     queries: int
 
 
@@ -77,10 +79,10 @@ def main() -> int:
 
 
 def _measured(client: Client, group: str, page: str, name: str, url: str) -> Figure:
-    times, spent, queries, cold = [], [], 0, 0.0
+    times, spent, used, queries, cold = [], [], [], 0, 0.0
     for number in range(1 + ROUNDS):  # the first one's pages may come from the disk
         heard = _Heard()
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         with connection.execute_wrapper(heard):
             response = client.get(url, follow=False)
         took = (time.perf_counter() - start) * 1000
@@ -89,10 +91,11 @@ def _measured(client: Client, group: str, page: str, name: str, url: str) -> Fig
         if number:
             times.append(took)
             spent.append(heard.seconds * 1000)
+            used.append((time.process_time() - cpu) * 1000)
         else:
             cold = took
         queries = heard.count
-    figures = (median(times), cold, median(spent))
+    figures = (median(times), cold, median(spent), median(used))
     return Figure(group, page, name, *(round(figure, 1) for figure in figures), queries)
 
 
