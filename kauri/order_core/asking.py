@@ -38,7 +38,7 @@ _ID_SHOWN: Final = 8
 @dataclass(frozen=True, slots=True)
 class Room:
     """How orders of one type are shown and decided on. ``title`` and ``target``: where the money would go, in
-    short; ``shown``: all that is decided on, as one text that the services compare under their lock."""
+    short; ``done``: what is said once it is approved; ``shown``: all that is decided on, as one text that the services compare under their lock."""
 
     type: OrderType
     orders: Callable[[], QuerySet[Order]]
@@ -47,6 +47,7 @@ class Room:
     approve: Callable[..., Order]
     reject: Callable[..., Order]
     title: Any
+    done: Any
     target: Callable[[Order], str]
     shown: Callable[[Order], str]
 

@@ -155,7 +155,7 @@ def _decide(operator: User, ask: DecisionAsk, code: str) -> Said:
     if approval.state == Approval.State.REJECTED:
         said = _("Rejected: %(what)s. The money is back on the customer's balance.") % what
     elif approval.state == Approval.State.APPROVED:
-        said = _("Approved: %(what)s goes out.") % what
+        said = str(room.done) % what
     else:
         said = _("Your approval counts. Another person has to approve %(what)s as well.") % what
     return Said(text=said, forget=True)
