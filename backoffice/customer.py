@@ -12,6 +12,7 @@ from unfold.decorators import action, display
 
 from kauri.account.models import User
 from kauri.account.notes import customer_note_add
+from kauri.balance.admin import as_of_note
 from kauri.balance.models import Entry
 from kauri.common.admin import (
     EMPTY,
@@ -72,12 +73,11 @@ class CustomerFacts:
 
     @display(description=_("ledger"))
     def ledger_shown(self, obj: User) -> SafeString:
-        entries = (
-            seen(Entry.objects.filter(account__customer=obj), obj)
-            .select_related("account__currency", "transfer")
-            .order_by("-created_at", "-id")[:_ROWS]
-        )
-        return table(
+        entries = seen(Entry.objects.filter(account__customer=obj), obj)
+        if obj.as_of is not None:
+            entries = entries.filter(created_at__lte=obj.as_of)
+        rows = entries.select_related("account__currency", "transfer").order_by("-created_at", "-id")[:_ROWS]
+        return as_of_note(obj) + table(
             (_("Transfer"), _("Ledger account"), _("Amount"), _("Balance after")),
             (
                 (
@@ -86,7 +86,7 @@ class CustomerFacts:
                     money(row.amount, row.account.currency, sign=True),
                     money(row.balance_after, row.account.currency),
                 )
-                for row in entries
+                for row in rows
             ),
             _("The ledger has nothing on this customer yet."),
         )

@@ -26,7 +26,7 @@ from kauri.report.models import ListExport
 from kauri.report.sheets import Draft
 from tests.backoffice import scene
 from tests.backoffice.test_exports import FORMULA, read, url
-from tests.moves import Killed, code_of, forget_queue, queued
+from tests.moves import Killed, code_of, forget_queue, queued, six_digits
 
 AtDesk = Callable[..., Client]
 Drain = Callable[..., int]
@@ -290,11 +290,13 @@ def _gone(user: User) -> None:
 
 
 def _limited(user: User) -> None:
+    maker = scene.operator("Administrator").user
     limits_set(
         operator_id=user.pk,
         limits={"groups": [CustomerGroup.objects.get(code="default").pk]},
         reason="a part",
-        actor=scene.operator("Administrator").user.as_actor(),
+        code=six_digits(maker),
+        actor=maker.as_actor(),
     )
 
 
@@ -342,12 +344,13 @@ def test_rights_that_are_lost_afterwards_keep_the_file_shut(
 def test_a_limited_operators_file_has_what_they_see(many: User, at_desk: AtDesk, drain: Drain) -> None:
     other = scene.customer("other@example.com")
     SignIn.objects.filter(email__in=["n3@example.com", "n5@example.com"]).update(user=other)
-    person = scene.operator("Finance")
+    person, maker = scene.operator("Finance"), scene.operator("Administrator").user
     limits_set(
         operator_id=person.user.pk,
         limits={"groups": [CustomerGroup.objects.get(code=GROUP).pk]},
         reason="a part",
-        actor=scene.operator("Administrator").user.as_actor(),
+        code=six_digits(maker),
+        actor=maker.as_actor(),
     )
     person.user = User.objects.get(pk=person.user.pk)
     client = at_desk(person=person)
