@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from kauri.account.models import User
 from kauri.account.notes import customer_note_add
 from kauri.balance.admin import as_of_note
-from kauri.balance.models import Entry
+from kauri.balance.models import Entry, LedgerAccount
 from kauri.common.admin import (
     EMPTY,
     actor_of,
@@ -73,10 +73,11 @@ class CustomerFacts:
 
     @display(description=_("ledger"))
     def ledger_shown(self, obj: User) -> SafeString:
-        entries = seen(Entry.objects.filter(account__customer=obj), obj)
-        if obj.as_of is not None:
-            entries = entries.filter(created_at__lte=obj.as_of)
-        rows = entries.select_related("account__currency", "transfer").order_by("-created_at", "-id")[:_ROWS]
+        rows = (
+            Entry.objects.filter(pk__in=_newest(obj))
+            .select_related("account__currency", "transfer")
+            .order_by("-created_at", "-id")[:_ROWS]
+        )
         return as_of_note(obj) + table(
             (_("Transfer"), _("Ledger account"), _("Amount"), _("Balance after")),
             (
@@ -115,6 +116,17 @@ class CustomerFacts:
             _("The note is kept."),
         )
         return back_to(request, page_url(user))
+
+
+def _newest(customer: Any) -> Any:
+    """Keys of the newest entries of each of the customer's accounts, by its index: a busy one has millions."""
+    accounts = seen(LedgerAccount.objects.filter(customer=customer), customer).values_list("pk", flat=True)
+    until = {} if customer.as_of is None else {"created_at__lte": customer.as_of}
+    parts = [
+        Entry.objects.filter(account_id=pk, **until).order_by("-created_at", "-id").values("pk")[:_ROWS]
+        for pk in accounts
+    ]
+    return parts[0].union(*parts[1:], all=True) if parts else []
 
 
 def _switch(policy: Resolved) -> SafeString:
