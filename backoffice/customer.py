@@ -28,7 +28,7 @@ from kauri.common.admin import (
     table,
     when,
 )
-from kauri.common.scopes import seen
+from kauri.common.scopes import EVERYTHING, seen
 from kauri.order_core.admin import NoteForm, notes_list
 from kauri.order_core.models import Policy
 from kauri.order_core.policies import Resolved
@@ -57,7 +57,8 @@ class CustomerFacts:
     @display(description=_("rules"))
     def rules_shown(self, obj: User) -> SafeString:
         """Each field from the row that decides it: the figure leads there."""
-        found = standing(obj)
+        scope = getattr(obj, "viewer_scope", EVERYTHING)
+        found = [policy for policy in standing(obj) if scope.has_currency(policy.currency.pk)]
         scopes = {
             row.pk: _scope(row)
             for row in Policy.objects.filter(

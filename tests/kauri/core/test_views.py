@@ -15,7 +15,7 @@ from kauri.common.actor import SYSTEM, Actor
 from kauri.core import views
 from kauri.core.models import AuditEntry, ListChoice, SavedView
 from kauri.core.selectors import list_state
-from tests.moves import code_of
+from tests.moves import code_of, six_digits
 
 Operator = Callable[..., Actor]
 LIST = "account.signin"
@@ -137,13 +137,14 @@ def test_sharing_takes_a_right_and_the_whole_house(operator: Operator) -> None:
             view_id=view.public_id, role_id=role("Auditor"), actor=actor
         )
         assert code_of(share) == "forbidden"
-    limited = operator("Senior")
+    limited, maker = operator("Senior"), operator("Administrator")
     view = save(limited)
     limits_set(
         operator_id=int(limited.id),
         limits={"groups": [CustomerGroup.objects.get(code="default").pk]},
         reason="a part",
-        actor=operator("Administrator"),
+        code=six_digits(maker),
+        actor=maker,
     )
     share = lambda: views.view_share(view_id=view.public_id, role_id=role("Auditor"), actor=limited)  # noqa: E731
     assert code_of(share) == "forbidden"
