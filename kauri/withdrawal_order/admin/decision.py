@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
@@ -94,7 +95,7 @@ class QueueFilter(SimpleListFilter):
 class WithdrawalAdmin(ReadOnlyAdmin):
     """Lists lead to the page of decision; every act there is a POST that calls a service."""
 
-    list_display = ("amount", "customer", "to", "why", "waits", "status", "taken")
+    list_display = ("amount", "customer", "to", "why", "waits", "status")
     actions = ("approve_selected",)
     list_filter = (
         QueueFilter,
@@ -145,16 +146,18 @@ class WithdrawalAdmin(ReadOnlyAdmin):
 
     @display(description=_("status"))
     def status(self, obj: WithdrawalDetail) -> SafeString:
-        return status_badge(obj.order)
-
-    @display(description=_("taken by"))
-    def taken(self, obj: WithdrawalDetail) -> SafeString:
+        """Where it stands, and whose it is while it waits."""
         approval = getattr(obj.order, "approval", None)
-        if approval is None:
-            return EMPTY
-        if approval.held_by is not None:
-            return badge(_("On hold"), "warn")
-        return EMPTY if approval.taken_by is None else badge(approval.taken_by.email, "info")
+        whose = EMPTY
+        if approval is not None and approval.held_by is not None:
+            whose = badge(_("On hold"), "warn")
+        elif approval is not None and approval.taken_by is not None:
+            whose = badge(approval.taken_by.email, "info")
+        return (
+            status_badge(obj.order)
+            if whose is EMPTY
+            else format_html("{}<br>{}", status_badge(obj.order), whose)
+        )
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
         # A queue is worked from its head; a list of the past is read from its end.
