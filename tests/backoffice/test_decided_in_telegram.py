@@ -27,7 +27,7 @@ from kauri.notification.services import deliveries_sweep
 from kauri.order_core import asking, dialog
 from kauri.order_core.models import Approval, ApprovalVote, DecisionAsk, OperatorLimit, Order, Policy
 from kauri.order_core.reasons import rule_text
-from kauri.withdrawal_order import services
+from kauri.withdrawal_order import services, waiting
 from tests.backoffice.telegram import BotApi, run_bot
 from tests.moves import balance_of, code_of, give, sandbox_on, six_digits, together, withdraw
 
@@ -450,7 +450,7 @@ def test_an_order_that_another_has_taken_is_not_decided_on(
 ) -> None:
     user, other = link(101), link(102)
     order = ask()
-    services.withdrawal_take(order_id=order.public_id, actor=other.as_actor())
+    waiting.withdrawal_take(order_id=order.public_id, actor=other.as_actor())
     press(telegram_api, 101, "Approve")
     say(telegram_api, 101, six_digits(user))
     assert telegram_api.chat(101)[-1].startswith(f"{other.email} took it at")
