@@ -26,6 +26,8 @@ LINTERS = [
 ]
 MIGRATIONS = ["python", "manage.py", "makemigrations", "--check", "--dry-run"]
 BROWSER_VARIABLE = "CHROMIUM_BIN"
+# each has browsers and nodes of its own
+MOST_WORKERS = 4
 
 
 def test() -> int:
@@ -39,8 +41,14 @@ def test() -> int:
         failed = [(command, code) for command in [*LINTERS, MIGRATIONS] if (code := run(command, env))]
         for command, code in failed:
             say(f"  !  FAILED: {shlex.join(command)} (exit code {code})")
-        code = run(["pytest", *shlex.split(os.environ.get("ARGS", ""))], env)
+        code = run(["pytest", *(shlex.split(os.environ.get("ARGS", "")) or _workers())], env)
     return code or (failed[0][1] if failed else 0)
+
+
+def _workers() -> list[str]:
+    """One process of tests a core, each with a database of its own: one after the other they take over an hour."""
+    cores = min(os.cpu_count() or 1, MOST_WORKERS)
+    return ["-n", str(cores)] if cores > 1 else []
 
 
 def lint() -> int:
