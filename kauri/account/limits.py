@@ -65,7 +65,7 @@ def _changeable(operator_id: int, reason: str, actor: Actor) -> User:
 
 
 def _grant(operator: User, limits: Mapping[str, Collection[int]]) -> None:
-    """Exactly these grants, for now and for whoever asks this very row."""
+    """Give the operator exactly these grants; the row's cached scope is dropped, so that it says them too."""
     before = operator.scope
     for kind in KINDS:
         wanted, had = set(limits.get(kind, ())), before.of(kind) or frozenset()
