@@ -31,7 +31,7 @@ PLAN: Final = """
 create temporary table crowd_plan as
 with counted as (
   select n, (n - 1) / {customers} as r, mod(n - 1, {customers}) as p, abs(hashint8(n)::bigint) as h,
-         now() - interval '10 minutes' - ({orders} - n) * interval '{days} days' / {orders} as at
+         now() - interval '10 minutes' - ({orders} - n)::float8 / {orders} * interval '{days} days' as at
     from generate_series(1::bigint, {orders}) n),
 placed as (
   select n, r, h, at, mod(p * 48271 + r * 7919, {customers}) as c, mod(h / 20, 100) as f, n > {orders} - {tail} as late,
@@ -114,7 +114,7 @@ BOOKS: Final[tuple[tuple[type[Model], str, Columns], ...]] = (
             "group_id": "case when c < 40 then {partner} when mod(c, 100) < 90 then {default} else {vip} end",
             "verification_level": "case when mod(c, 10) = 0 then 0 when mod(c, 10) < 8 then 1 else 2 end",
             "email_verified_at": "now() - interval '{days} days'",
-            "created_at": "now() - interval '1 day' - ({customers} - c) * interval '{days} days' / {customers}",
+            "created_at": "now() - interval '1 day' - ({customers} - c)::float8 / {customers} * interval '{days} days'",
         },
     ),
     (
