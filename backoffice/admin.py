@@ -7,19 +7,18 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from backoffice.customer import CustomerFacts
-from backoffice.roles import refused, saved
 from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
 from kauri.account.operators import CHANGE, operator_roles_set, operator_telegram_unassign
@@ -39,10 +38,12 @@ from kauri.common.admin import (
     money,
     page_link,
     page_url,
+    refusal,
     table,
     when,
 )
 from kauri.common.code_forms import CodeAlwaysForm, code_field
+from kauri.common.errors import KauriError
 from kauri.common.scopes import seen
 from kauri.core.admin import act_words
 from kauri.core.audit import audit
@@ -59,8 +60,14 @@ _ROWS = 20
 
 
 class RolesForm(forms.ModelForm):
-    """Whoever gives roles proves anew that it is them."""
+    """Whoever gives roles says why, and proves anew that it is them."""
 
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text=_("To take a role away is done at once; to give one is proposed to a second person."),
+    )
     code = code_field()
 
 
@@ -91,7 +98,7 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
     actions_detail = (*PersonAdmin.actions_detail, "note", "untie", "read_as_of")
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
-        (_("Roles"), {"fields": ("groups", "code")}),
+        (_("Roles"), {"fields": ("groups", "reason", "code")}),
         (_("Seen by the operator"), {"fields": ("limits_shown",)}),
         (_("Telegram"), {"fields": ("telegram",)}),
         (_("Sign-ins"), {"fields": ("sign_in_list",), "classes": ("tab",)}),
@@ -123,7 +130,7 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
-        return [name for name in shown if name not in {"groups", "code"}]
+        return [name for name in shown if name not in {"groups", "reason", "code"}]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         # Only an operator's roles are changed on this page, by others; customers through services.
@@ -143,21 +150,29 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The roles, by the service that asks for the code."""
         given = form.cleaned_data
-        saved(
-            request,
-            lambda: operator_roles_set(
+        try:
+            request._kauri_proposal = operator_roles_set(
                 operator_id=form.instance.pk,
                 roles=[group.pk for group in given["groups"]],
+                reason=given["reason"],
                 code=given["code"],
                 actor=actor_of(request),
-            ),
-        )
+            )
+        except KauriError as error:
+            request._kauri_refused = refusal(error)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """The audit has it."""
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return refused(request) or super().response_change(request, obj)
+        why, made = getattr(request, "_kauri_refused", None), getattr(request, "_kauri_proposal", None)
+        if why is not None:
+            messages.error(request, why)
+            return HttpResponseRedirect(request.path)
+        if made is None:
+            return super().response_change(request, obj)
+        messages.success(request, _("Proposed. Nothing has changed yet: a second person decides."))
+        return HttpResponseRedirect(page_url(made))
 
     def change_view(
         self,

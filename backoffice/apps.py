@@ -17,7 +17,7 @@ class BackOfficeConfig(AppConfig):
         from backoffice.lists import HouseLists  # noqa: PLC0415
         from kauri.account.second_factor import code_again, operator_code  # noqa: PLC0415
         from kauri.core.again import ask_codes_by  # noqa: PLC0415
-        from kauri.core.proposals import govern  # noqa: PLC0415
+        from kauri.core.governing import govern  # noqa: PLC0415
         from kauri.core.switches import measure_blast  # noqa: PLC0415
         from kauri.notification.services import tell_also  # noqa: PLC0415
         from kauri.order_core import asking  # noqa: PLC0415

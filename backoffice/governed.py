@@ -5,19 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
+from django.contrib.auth.models import Group
 from django.db.models import Count, Q, Sum
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
+from kauri.account.models import User
+from kauri.account.operators import CHANGE, not_of_oneself, not_of_own_role
 from kauri.account.selectors import require_permission, require_whole
 from kauri.common import clock
 from kauri.common.actor import Actor
-from kauri.common.admin import badge, money, order_link, refusal, table, when
+from kauri.common.admin import badge, list_url, money, order_link, refusal, table, when
 from kauri.common.errors import KauriError, text_for
-from kauri.core.models import Currency, Proposal, Switch
-from kauri.core.proposals import Governed
+from kauri.core.governing import Governed
+from kauri.core.models import Currency, Network, Pair, Proposal, Provider, Switch
 from kauri.core.switches import STOP
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
 from kauri.order_core.models import POLICY_FIELDS, OperatorLimit, Order, Policy, ScreeningPolicy
@@ -195,5 +198,60 @@ GOVERNED: Final = (
         fields=("is_on", "reason", "expires_at"),
         propose="core.stop_switch",
         codes=frozenset({"approve"}),
+    ),
+    Governed(
+        model=Currency,
+        fields=("code", "name", "kind", "scale", "symbol", "sort", "is_enabled"),
+        propose="core.change_currency",
+        # The books are kept at the scale.
+        fixed=frozenset({"code", "kind", "scale"}),
+    ),
+    Governed(
+        model=Network,
+        fields=("code", "title", "currency", "environment", "confirmations", "explorer_url", "is_enabled"),
+        propose="core.change_network",
+        fixed=frozenset({"code", "currency"}),
+    ),
+    Governed(
+        model=Pair,
+        fields=("base", "quote", "price_scale", "is_enabled"),
+        propose="core.change_pair",
+        fixed=frozenset({"base", "quote"}),
+    ),
+    # Where money goes by, and the keys to it: whoever has a session and no authenticator changes nothing.
+    Governed(
+        model=Provider,
+        fields=(
+            "code",
+            "title",
+            "kind",
+            "adapter",
+            "environment",
+            "priority",
+            "is_enabled",
+            "settings",
+            "credentials_secret",
+        ),
+        propose="core.change_provider",
+        codes=frozenset({"propose", "approve"}),
+        secrets=frozenset({"credentials_secret"}),
+        fixed=frozenset({"code", "kind", "adapter"}),
+    ),
+    Governed(
+        model=Group,
+        fields=("name", "permissions"),
+        propose=CHANGE,
+        codes=frozenset({"propose", "approve"}),
+        may=not_of_own_role,
+        title=gettext_lazy("role"),
+    ),
+    Governed(
+        model=User,
+        fields=("groups",),
+        propose=CHANGE,
+        codes=frozenset({"propose", "approve"}),
+        may=not_of_oneself,
+        title=gettext_lazy("roles of an operator"),
+        url=lambda target_id, label: list_url(User, who="operators", q=label),
     ),
 )

@@ -1,25 +1,22 @@
-"""The roles: which acts each may do. What is saved here is saved by a service that asks for the code."""
+"""The roles: which acts each may do. What is said here is a proposal: a second person decides."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from kauri.account.operators import role_save
-from kauri.common.admin import actor_of, refusal, table
-from kauri.common.code_forms import code_field
-from kauri.common.errors import KauriError
+from kauri.common.admin import changes, table, when
+from kauri.core.admin import GovernedAdmin
+from kauri.core.governing import row_names
+from kauri.core.models import Proposal
 
 #: Rights over the framework's own tables mean nothing here: only the house's acts are offered.
 ROLE_APPS = (
@@ -41,46 +38,33 @@ ROLE_APPS = (
 )
 
 
-def saved(request: HttpRequest, save: Callable[[], object]) -> None:
-    """Save by a service; what it refuses is told when the page answers."""
-    try:
-        save()
-    except KauriError as error:
-        request._kauri_refused = refusal(error)  # type: ignore[attr-defined]
-
-
-def refused(request: HttpRequest) -> HttpResponse | None:
-    why = getattr(request, "_kauri_refused", None)
-    if why is None:
-        return None
-    messages.error(request, why)
-    return HttpResponseRedirect(request.path)
-
-
-class RoleForm(forms.ModelForm):
-    """Whoever says what a role may do proves anew that it is them."""
-
-    code = code_field()
-
+_VERSIONS = 100
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Roles: which acts each may do. Every change is audited."""
+class RoleAdmin(GovernedAdmin):
+    """Roles: which acts each may do."""
 
-    form = RoleForm
     list_display = ("name", "size")
     list_fullwidth = True
+    search_fields = ("name",)
+    ordering = ("name",)
+    filter_horizontal = ("permissions",)
     actions = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).prefetch_related("permissions")
 
     def get_fieldsets(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        editable = obj is None or self.has_change_permission(request, obj)
-        return ((None, {"fields": ("name", "permissions", "code") if editable else ("name", "acts")}),)
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        return ((None, {"fields": ("name", "acts")}),)
+
+    def get_fields(self, request: HttpRequest, obj: Group | None = None) -> Sequence[str]:
+        del request, obj
+        return ("name", "permissions", "change_reason")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Sequence[str]:
         del request, obj
@@ -116,32 +100,28 @@ class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
             return False
         return super().has_change_permission(request, obj)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """The whole role, by the service that asks for the code."""
-        given = form.cleaned_data
+    def _versions(self, obj: Any) -> list[dict[str, Any]]:
+        """The framework keeps no versions of a role: what was proposed and applied says them."""
+        rows = Proposal.objects.filter(
+            target=Group._meta.label_lower, target_id=str(obj.pk), state=Proposal.State.APPLIED
+        )
+        return [
+            {
+                "at": when(row.applied_at),
+                "who": f"{row.proposed_by}, {row.decided_by}",
+                "why": row.reason,
+                "kind": _("Changed") if row.before else _("Created"),
+                "changes": changes(*_difference(row)) if row.before else "",
+            }
+            for row in rows.order_by("-applied_at", "-id")[:_VERSIONS]
+        ]
 
-        def save() -> None:
-            obj.pk = role_save(
-                role_id=obj.pk if change else None,
-                name=given["name"],
-                permissions=[row.pk for row in given["permissions"]],
-                code=given["code"],
-                actor=actor_of(request),
-            ).pk
 
-        saved(request, save)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """The service has done it."""
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """The audit has it."""
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """The audit has it."""
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        return refused(request) or super().response_add(request, obj, post_url_continue)
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return refused(request) or super().response_change(request, obj)
+def _difference(row: Proposal) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of permissions only what was lost and what was gained."""
+    before, after = dict(row.before), dict(row.after)
+    if "permissions" in after:
+        lost, gained = (set(one["permissions"]) for one in (before, after))
+        before["permissions"] = row_names(Permission, lost - gained)
+        after["permissions"] = row_names(Permission, gained - lost)
+    return before, after

@@ -1,4 +1,4 @@
-"""What makes an operator: their roles, what a role may do, and the Telegram chat that is asked for decisions.
+"""What makes an operator: their roles, and the Telegram chat that is asked for decisions.
 
 Every act here asks for the actor's one-time code again.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from django.contrib.auth.models import Group, Permission
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from kauri.account.models import User
@@ -20,10 +18,13 @@ from kauri.account.telegram import DeepLink, link_make
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
+from kauri.core import proposals
 from kauri.core.audit import audit
+from kauri.core.models import Proposal
 
 CHANGE: Final = "auth.change_group"
-ADD: Final = "auth.add_group"
+#: Operators, as what is governed of them: their roles.
+OPERATOR: Final = "account.user"
 
 
 def operator_telegram_assign(*, actor: Actor, code: str) -> DeepLink:
@@ -82,80 +83,61 @@ def operator_telegram_unassign(*, operator_id: int, code: str, actor: Actor, rea
         return operator
 
 
-def operator_roles_set(*, operator_id: int, roles: Collection[int], code: str, actor: Actor) -> User:
-    """Give an operator exactly these roles (by primary key). Raises ``forbidden`` (no permission, or oneself),
-    ``not_found``, ``validation_error`` (a role that is not there), and the code's."""
+def operator_roles_set(
+    *, operator_id: int, roles: Collection[int], reason: str, code: str, actor: Actor
+) -> Proposal | None:
+    """Give an operator exactly these roles (by primary key).
+
+    To take roles away needs one person and is done at once (None); to give any is proposed to a second one.
+    Raises ``forbidden`` (no permission, or oneself), ``not_found``, ``conflict`` (nothing would change, or a change
+    waits already), ``validation_error`` (no reason, a role that is not there), and the code's.
+    """
+    require_permission(actor, CHANGE)
+    require_whole(actor)
+    not_of_oneself(actor, str(operator_id))
+    operator = User.objects.filter(pk=operator_id, is_staff=True).first()
+    if operator is None:
+        raise KauriError("not_found")
+    if not set(roles) < set(operator.groups.values_list("pk", flat=True)):
+        return proposals.propose(
+            target=OPERATOR,
+            target_id=str(operator_id),
+            values={"groups": set(roles)},
+            reason=reason,
+            code=code,
+            actor=actor,
+        )
+    if not reason.strip():
+        raise KauriError("validation_error", fields={"reason": "required"})
     guard = code_again(actor, code, "operator_roles_change", object_type="user", object_id=operator_id)
     with guard, transaction.atomic():
-        require_permission(actor, CHANGE)
-        require_whole(actor)
-        if str(operator_id) == actor.id:
-            raise KauriError("forbidden", "nobody changes their own roles")
-        operator = _operator(operator_id)
-        if operator is None:
-            raise KauriError("not_found")
-        wanted = list(Group.objects.filter(pk__in=roles).order_by("name"))
-        if len(wanted) != len(set(roles)):
-            raise KauriError("validation_error", fields={"roles": "not there"})
+        lock(User.objects.filter(pk=operator_id)).get()
         operator_code(actor, code)
-        before = sorted(operator.groups.values_list("name", flat=True))
-        operator.groups.set(wanted)
+        held = {group.pk: group.name for group in operator.groups.all()}
+        operator.groups.remove(*(set(held) - set(roles)))
         audit(
             actor,
             "operator_roles_change",
             object_type="user",
             object_id=operator.pk,
             label=operator.email,
-            before={"roles": before},
-            after={"roles": [group.name for group in wanted]},
+            before={"roles": sorted(held.values())},
+            after={"roles": sorted(name for pk, name in held.items() if pk in set(roles))},
+            reason=reason.strip(),
         )
-        return operator
+    return None
 
 
-def role_save(
-    *, role_id: int | None, name: str, permissions: Collection[int], code: str, actor: Actor
-) -> Group:
-    """Make a role (``role_id`` None), or say anew what it is called and may do.
-
-    Raises ``forbidden`` (no permission, or a role of one's own), ``not_found``, ``validation_error`` (its
-    name), and the code's.
-    """
-    act = "role_add" if role_id is None else "role_change"
-    guard = code_again(actor, code, act, object_type="role", object_id=role_id or name)
-    with guard, transaction.atomic():
-        operator = require_permission(actor, ADD if role_id is None else CHANGE)
-        require_whole(actor)
-        role = Group() if role_id is None else lock(Group.objects.filter(pk=role_id)).first()
-        if role is None:
-            raise KauriError("not_found")
-        if role.pk is not None and operator.groups.filter(pk=role.pk).exists():
-            raise KauriError("forbidden", "nobody changes a role of their own")
-        role.name = name
-        try:
-            role.full_clean()
-        except ValidationError as exc:
-            faults = {field: " ".join(said) for field, said in exc.message_dict.items()}
-            raise KauriError("validation_error", fields=faults) from None
-        operator_code(actor, code)
-        before = permission_names(role) if role.pk is not None else []
-        role.save()
-        role.permissions.set(Permission.objects.filter(pk__in=permissions))
-        audit(
-            actor,
-            act,
-            object_type="role",
-            object_id=role.pk,
-            label=role.name,
-            before={"permissions": before},
-            after={"permissions": permission_names(role)},
-        )
-        return role
+def not_of_oneself(actor: Actor, operator_id: str) -> None:
+    """Raise ``forbidden`` for whoever's own roles these are."""
+    if operator_id == actor.id:
+        raise KauriError("forbidden", "nobody decides on their own roles")
 
 
-def permission_names(role: Group) -> list[str]:
-    """What a role may do, as ``app.codename``."""
-    rows = role.permissions.order_by("content_type__app_label", "codename")
-    return [f"{app}.{codename}" for app, codename in rows.values_list("content_type__app_label", "codename")]
+def not_of_own_role(actor: Actor, role_id: str) -> None:
+    """Raise ``forbidden`` for whoever has the role."""
+    if role_id and User.objects.filter(pk=actor.id, groups=int(role_id)).exists():
+        raise KauriError("forbidden", "nobody decides on a role of their own")
 
 
 def _operator(operator_id: int) -> User | None:

@@ -183,6 +183,8 @@ def _plain(values: dict[str, Any] | None, name: str) -> object:
     if not values or name not in values:
         return EMPTY
     value = values[name]
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value) or EMPTY
     return raw(value) if isinstance(value, (dict, list)) else EMPTY if value in (None, "") else value
 
 

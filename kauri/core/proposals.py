@@ -1,78 +1,31 @@
 """Maker-checker for settings: one person proposes, another decides, and the change is made then.
 
-Which rows are governed is an explicit list that the shell hands in at its start (:func:`govern`);
-this floor knows the mechanism and none of the rows above it.
+Which rows are governed, and how their values are read and written, is :mod:`kauri.core.governing`'s.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, ValidationError
 from django.db import DatabaseError, models, transaction
 
 from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
-from kauri.common.money import plain
+from kauri.core import governing
 from kauri.core.again import code_again, operator_code
 from kauri.core.audit import audit
+from kauri.core.governing import as_json, field_value, governed, require
 from kauri.core.models import Proposal
 from kauri.core.outbox import emit
 
 #: A proposal that nobody decides on is forgotten after this; so is an approval whose day never comes.
 LIFE: Final = timedelta(hours=72)
 DECIDE: Final = "core.decide_proposal"
-
-Allowed = Callable[[Actor, str], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Governed:
-    """One kind of settings row: its model, the fields that a proposal may change, who may propose, and
-    what the second person is shown of its effect. ``codes``: which acts (``propose``, ``approve``) ask for the
-    operator's one-time code again."""
-
-    model: type[models.Model]
-    fields: tuple[str, ...]
-    propose: str
-    preview: Callable[[Proposal], Any] | None = None
-    codes: frozenset[str] = frozenset()
-
-    @property
-    def name(self) -> str:
-        return self.model._meta.label_lower
-
-
-@dataclass(frozen=True, slots=True)
-class _House:
-    """What the shell handed in: the governed rows, and how a permission is demanded of an actor."""
-
-    rows: dict[str, Governed]
-    require: list[Allowed]
-
-
-_HOUSE: Final = _House({}, [])
-
-
-def govern(rows: Iterable[Governed], require: Allowed) -> None:
-    """Say once, at the start, what is governed. ``require(actor, permission)`` raises ``forbidden``."""
-    _HOUSE.rows.clear()
-    _HOUSE.rows.update({row.name: row for row in rows})
-    _HOUSE.require[:] = [require]
-
-
-def governed(target: str) -> Governed:
-    """The governed row type of that name; ``not_found`` for any other."""
-    if target not in _HOUSE.rows:
-        raise KauriError("not_found", f"{target} is not governed")
-    return _HOUSE.rows[target]
 
 
 def propose(
@@ -115,7 +68,9 @@ def _proposed(
     foreign = set(values) - set(row_type.fields)
     if foreign:
         raise KauriError("validation_error", fields=dict.fromkeys(sorted(foreign), "not governed"))
-    row = _row(row_type, target_id)
+    if row_type.may is not None:
+        row_type.may(actor, target_id)
+    row = governing.row_of(row_type, target_id)
     after = {name: as_json(value) for name, value in values.items()}
     before = {name: as_json(field_value(row, name)) for name in after} if target_id else {}
     if target_id:
@@ -123,19 +78,24 @@ def _proposed(
         before = {name: before[name] for name in after}
         if not after:
             raise KauriError("conflict", "nothing would change")
+        if row_type.fixed & set(after):
+            fixed = dict.fromkeys(sorted(row_type.fixed & set(after)), "chosen once")
+            raise KauriError("validation_error", fields=fixed)
         if _open(target, target_id).exists():
             raise KauriError("conflict", "another change of this row waits already")
-    _assign(row, after)
-    _check(row)
+    governing.assign(row_type, row, after)
+    governing.check(row_type, row, after)
     if "propose" in row_type.codes:
         operator_code(actor, code)
     now = clock.now()
+    before, after, secrets = governing.sealed(row_type, before, after)
     proposal = Proposal.objects.create(
         target=target,
         target_id=target_id,
         label=str(row)[:254],
         before=before,
         after=after,
+        secrets=secrets,
         reason=reason.strip(),
         proposed_by_id=int(actor.id),
         proposed_by=actor.label,
@@ -172,6 +132,7 @@ def reject(*, proposal_id: uuid.UUID, actor: Actor, reason: str) -> Proposal:
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
     proposal = _decided(proposal_id, actor, Proposal.State.REJECTED, reason.strip())
+    _forget(proposal)
     _record(proposal, "proposal_reject", actor, reason.strip())
     _tell(proposal, "rejected")
     return proposal
@@ -187,6 +148,7 @@ def withdraw(*, proposal_id: uuid.UUID, actor: Actor) -> Proposal:
         raise KauriError("wrong_state", "this proposal no longer waits")
     proposal.state = Proposal.State.WITHDRAWN
     proposal.save(update_fields=["state"])
+    _forget(proposal)
     _record(proposal, "proposal_withdraw", actor, "")
     return proposal
 
@@ -215,7 +177,13 @@ def _reverted(proposal_id: uuid.UUID, reason: str, actor: Actor, code: str) -> P
     # An attempt that came to nothing no longer speaks for the change.
     Proposal.objects.filter(reverts=proposal).update(reverts=None)
     return _proposed(
-        proposal.target, proposal.target_id, dict(proposal.before), reason, actor, code, reverts=proposal
+        proposal.target,
+        proposal.target_id,
+        governing.opened(governed(proposal.target), proposal.before, proposal.secrets, "before"),
+        reason,
+        actor,
+        code,
+        reverts=proposal,
     )
 
 
@@ -236,26 +204,10 @@ def apply_due(actor: Actor) -> int:
             elif proposal.state == Proposal.State.PENDING:
                 proposal.state = Proposal.State.EXPIRED
                 proposal.save(update_fields=["state"])
+                _forget(proposal)
                 _record(proposal, "proposal_expire", actor, "")
                 _tell(proposal, "expired")
     return len(due)
-
-
-def field_value(row: models.Model, name: str) -> Any:
-    """A field's plain value; of a foreign key, the key."""
-    field = row._meta.get_field(name)
-    return getattr(row, field.attname)  # type: ignore[union-attr]
-
-
-def as_json(value: Any) -> Any:
-    """A value as a proposal keeps it: JSON's own kinds, decimals as plain digits, moments as ISO 8601."""
-    if isinstance(value, models.Model):
-        return value.pk
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return value
 
 
 def _apply(proposal: Proposal, actor: Actor) -> None:
@@ -263,20 +215,24 @@ def _apply(proposal: Proposal, actor: Actor) -> None:
     row_type = governed(proposal.target)
     try:
         with transaction.atomic():
-            row = _row(row_type, proposal.target_id, for_change=True)
+            row = governing.row_of(row_type, proposal.target_id, for_change=True)
             moved = [
-                name for name, value in proposal.before.items() if as_json(field_value(row, name)) != value
+                name
+                for name, value in proposal.before.items()
+                if not governing.stands(row_type, row, name, value)
             ]
             if moved:
                 raise KauriError("conflict", f"changed meanwhile: {', '.join(moved)}")
-            _assign(row, proposal.after)
-            _check(row)
-            row._change_reason = f"{proposal.reason} (proposal {proposal.pk}, {proposal.proposed_by})"  # type: ignore[attr-defined]
-            row.save()
+            values = governing.opened(row_type, proposal.after, proposal.secrets, "after")
+            governing.assign(row_type, row, values)
+            governing.check(row_type, row, values)
+            why = f"{proposal.reason} (proposal {proposal.pk}, {proposal.proposed_by})"
+            governing.store(row_type, row, values, why)
     except (KauriError, DatabaseError) as exc:
         proposal.state = Proposal.State.FAILED
         proposal.error = str(exc)[:500]
         proposal.save(update_fields=["state", "error"])
+        _forget(proposal)
         _record(proposal, "proposal_fail", actor, proposal.error)
         _tell(proposal, "failed")
         return
@@ -293,6 +249,9 @@ def _decided(proposal_id: uuid.UUID, actor: Actor, state: Proposal.State, reason
     proposal = _locked(proposal_id)
     if str(proposal.proposed_by_id) == actor.id:
         raise KauriError("forbidden", "nobody decides on their own proposal")
+    may = governed(proposal.target).may
+    if may is not None and state == Proposal.State.APPROVED:
+        may(actor, proposal.target_id)
     if proposal.state != Proposal.State.PENDING or proposal.expires_at <= clock.now():
         raise KauriError("wrong_state", f"this proposal no longer waits: {proposal.state}")
     proposal.state = state
@@ -302,14 +261,6 @@ def _decided(proposal_id: uuid.UUID, actor: Actor, state: Proposal.State, reason
     proposal.decision_reason = reason
     proposal.save(update_fields=["state", "decided_by_id", "decided_by", "decided_at", "decision_reason"])
     return proposal
-
-
-def require(actor: Actor, permission: str) -> None:
-    """Raise ``forbidden`` unless the operator has the permission: the shell knows how to tell."""
-    for demand in _HOUSE.require:
-        demand(actor, permission)
-    if not _HOUSE.require or not actor.is_operator:
-        raise KauriError("forbidden", f"{actor.label} lacks {permission}")
 
 
 def _open(target: str, target_id: str) -> models.QuerySet[Proposal]:
@@ -323,38 +274,6 @@ def open_for(target: str, target_id: str) -> Proposal | None:
     return _open(target, target_id).first()
 
 
-def _row(row_type: Governed, target_id: str, *, for_change: bool = False) -> models.Model:
-    if not target_id:
-        return row_type.model()
-    rows = row_type.model._default_manager.filter(pk=target_id)
-    row = (lock(rows) if for_change else rows).first()
-    if row is None:
-        raise KauriError("not_found", f"no {row_type.name} {target_id}")
-    return row
-
-
-def _assign(row: models.Model, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        field: Any = row._meta.get_field(name)
-        try:
-            setattr(row, field.attname, field.to_python(value) if value is not None else None)
-        except ValidationError as exc:
-            raise KauriError("validation_error", fields={name: " ".join(exc.messages)}) from None
-
-
-def _check(row: models.Model) -> None:
-    try:
-        row.full_clean()
-    except ValidationError as exc:
-        faults = {
-            "row" if name == NON_FIELD_ERRORS else name: " ".join(messages)
-            for name, messages in exc.message_dict.items()
-        }
-        raise KauriError("validation_error", "; ".join(faults.values()), fields=faults) from None
-    except ObjectDoesNotExist as exc:
-        raise KauriError("validation_error", str(exc)) from None
-
-
 def _locked(proposal_id: uuid.UUID) -> Proposal:
     proposal = lock(Proposal.objects.filter(public_id=proposal_id)).first()
     if proposal is None:
@@ -362,15 +281,23 @@ def _locked(proposal_id: uuid.UUID) -> Proposal:
     return proposal
 
 
+def _forget(proposal: Proposal) -> None:
+    """Secrets that never came into use are not kept."""
+    if proposal.secrets:
+        proposal.secrets = ""
+        proposal.save(update_fields=["secrets"])
+
+
 def _record(proposal: Proposal, verb: str, actor: Actor, reason: str) -> None:
+    row_type = governed(proposal.target)
     audit(
         actor,
         verb,
         object_type=proposal.target.partition(".")[2],
         object_id=proposal.target_id or proposal.public_id,
         label=proposal.label,
-        before=proposal.before,
-        after=proposal.after,
+        before=governing.in_words(row_type, proposal.before),
+        after=governing.in_words(row_type, proposal.after),
         reason=reason,
     )
 

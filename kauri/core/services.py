@@ -1,22 +1,17 @@
-"""The house's own upkeep: heartbeats, the record of schedules, and the keys to its providers."""
+"""The house's own upkeep: heartbeats, and the record of schedules."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from kauri.common import clock
-from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
-from kauri.core import proposals
-from kauri.core.again import code_again, operator_code
-from kauri.core.audit import audit
-from kauri.core.models import Currency, Heartbeat, IdempotencyRecord, Provider, ScheduleRun
+from kauri.core.models import Currency, Heartbeat, IdempotencyRecord, ScheduleRun
 
 #: Longer than any client retries; the orders themselves remember their external ids for ever.
 IDEMPOTENCY_LIFE = timedelta(days=7)
@@ -73,37 +68,3 @@ def currency_by_code(code: str) -> Currency:
     if currency is None:
         raise KauriError("validation_error", fields={"currency": "unknown currency"})
     return currency
-
-
-def credentials_set(
-    *, provider_id: int, credentials: Mapping[str, str], reason: str, code: str, actor: Actor
-) -> Provider:
-    """Store these credentials of a provider in the place of all that it has; asks for the code again.
-
-    Raises ``forbidden``, ``not_found``, ``validation_error`` (no reason), ``totp_required``,
-    ``totp_invalid``, ``rate_limited``.
-    """
-    guard = code_again(actor, code, "credentials_set", object_type="provider", object_id=provider_id)
-    with guard, transaction.atomic():
-        proposals.require(actor, "core.change_provider")
-        if not reason.strip():
-            raise KauriError("validation_error", fields={"reason": "required"})
-        provider = lock(Provider.objects.filter(pk=provider_id)).first()
-        if provider is None:
-            raise KauriError("not_found")
-        operator_code(actor, code)
-        before = sorted(provider.credentials)
-        provider.credentials_secret = json.dumps(dict(credentials))
-        provider._change_reason = reason.strip()  # type: ignore[attr-defined]
-        provider.save(update_fields=["credentials_secret"])
-        audit(
-            actor,
-            "credentials_set",
-            object_type="provider",
-            object_id=provider.pk,
-            label=provider.code,
-            before={"credentials": before},
-            after={"credentials": sorted(credentials)},
-            reason=reason.strip(),
-        )
-        return provider

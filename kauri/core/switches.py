@@ -14,7 +14,7 @@ from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.ids import ledger_key
 from kauri.common.locks import lock
-from kauri.core import proposals
+from kauri.core import governing, proposals
 from kauri.core.audit import audit
 from kauri.core.models import Currency, Proposal, Provider, Switch
 from kauri.core.outbox import emit
@@ -61,7 +61,7 @@ def switch_off(*, code: str, reason: str, expires_at: datetime | None, actor: Ac
 
     Raises ``forbidden``, ``not_found``, ``validation_error`` (no reason, or an end in the past).
     """
-    proposals.require(actor, STOP)
+    governing.require(actor, STOP)
     if not reason.strip():
         raise KauriError("validation_error", fields={"reason": "required"})
     if expires_at is not None and expires_at <= clock.now():

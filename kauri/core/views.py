@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from kauri.common.actor import Actor
 from kauri.common.errors import KauriError
 from kauri.common.locks import advisory, lock
-from kauri.core import proposals
+from kauri.core import governing
 from kauri.core.audit import audit
 from kauri.core.models import ListChoice, SavedView
 from kauri.core.models.views import LONGEST_NAME, LONGEST_QUERY, QUERY
@@ -76,7 +76,7 @@ def view_share(*, view_id: uuid.UUID, role_id: int | None, actor: Actor) -> Save
     """
     view = _own(view_id, actor)
     if role_id is not None:
-        proposals.require(actor, SHARE)
+        governing.require(actor, SHARE)
     role = Group.objects.filter(pk=role_id).first() if role_id is not None else None
     if role is None and role_id is not None:
         raise KauriError("validation_error", fields={"role": "no such role"})
@@ -96,7 +96,7 @@ def view_delete(*, view_id: uuid.UUID, actor: Actor) -> None:
     if view.owner_id != owner_id:
         if view_seen(owner_id, view.list_name, view.public_id) is None:
             raise KauriError("not_found")
-        proposals.require(actor, SHARE)
+        governing.require(actor, SHARE)
     before = {"list": view.list_name, "name": view.name, "query": view.query, "owner": view.owner}
     _record(actor, "view_delete", view, before=before)
     view.delete()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kauri.core.admin import switches, trust
-from kauri.core.admin.proposals import GovernedAdmin
+from kauri.core.admin import proposals, reference, switches, trust
+from kauri.core.admin.governed import GovernedAdmin
 from kauri.core.admin.settings import NoPopups, PeriodFilter, SaysNothingSelect, SettingsAdmin, SettingsForm
 from kauri.core.admin.trust import audit_table
 from kauri.core.admin.words import act_words
@@ -17,6 +17,8 @@ __all__ = [
     "SettingsForm",
     "act_words",
     "audit_table",
+    "proposals",
+    "reference",
     "switches",
     "trust",
 ]

@@ -1,22 +1,22 @@
-"""Settings that nobody changes alone: forms that propose, and the page where a second person decides."""
+"""The page where a second person decides on a change of settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from kauri.common.admin import (
     EMPTY,
@@ -27,6 +27,7 @@ from kauri.common.admin import (
     back_to,
     badge,
     label_column,
+    link,
     page_link,
     page_url,
     refusal,
@@ -34,11 +35,10 @@ from kauri.common.admin import (
     when,
     when_column,
 )
-from kauri.common.code_forms import CodeAlwaysForm, code_field
+from kauri.common.code_forms import CodeAlwaysForm
 from kauri.common.errors import KauriError
 from kauri.common.search import searched
-from kauri.core import proposals
-from kauri.core.admin.settings import SettingsAdmin, SettingsForm
+from kauri.core import governing, proposals
 from kauri.core.models import Proposal
 
 STATE_TONES: Final[dict[str, str]] = {
@@ -48,94 +48,6 @@ STATE_TONES: Final[dict[str, str]] = {
     Proposal.State.REJECTED: "bad",
     Proposal.State.FAILED: "bad",
 }
-
-
-class GovernedForm(SettingsForm):
-    """What is saved here is a proposal."""
-
-    effective_from = forms.DateTimeField(
-        label=_("Takes effect (UTC)"),
-        required=False,
-        help_text=_("Empty: as soon as a second person approves."),
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
-    )
-    #: Shown where proposing asks for it.
-    code = code_field()
-
-
-#: What the form asks for beside the row's own fields.
-_ASIDE: Final = frozenset({"change_reason", "effective_from", "code"})
-
-
-class GovernedAdmin(SettingsAdmin):
-    """A settings row whose form makes a proposal and changes nothing."""
-
-    form = GovernedForm
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = list(super().get_fieldsets(request, obj))
-        asks = "propose" in proposals.governed(self.model._meta.label_lower).codes
-        return [*shown, (None, {"fields": ("effective_from", "code") if asks else ("effective_from",)})]
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Propose what the form says. The row itself is never saved here."""
-        names = [name for name in form.changed_data if name not in _ASIDE]
-        if not change:
-            names = [
-                name
-                for name in form.cleaned_data
-                if name not in _ASIDE and form.cleaned_data[name] is not None
-            ]
-        moment = form.cleaned_data.get("effective_from")
-        try:
-            request._kauri_proposal = proposals.propose(
-                target=self.model._meta.label_lower,
-                target_id=str(obj.pk) if change else "",
-                values={name: proposals.field_value(obj, name) for name in names},
-                reason=form.cleaned_data["change_reason"],
-                actor=actor_of(request),
-                code=form.cleaned_data.get("code", ""),
-                effective_from=None if moment is None else moment.replace(tzinfo=UTC),
-            )
-        except KauriError as error:
-            request._kauri_refused = refusal(error)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing hangs on a row that was not saved."""
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """The audit has the proposal."""
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """The audit has the proposal."""
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        return self._proposed(request)
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return self._proposed(request)
-
-    def _proposed(self, request: HttpRequest) -> HttpResponse:
-        made = getattr(request, "_kauri_proposal", None)
-        if made is None:
-            messages.error(request, request._kauri_refused)
-            return HttpResponseRedirect(request.path)
-        messages.success(request, _("Proposed. Nothing has changed yet: a second person decides."))
-        return HttpResponseRedirect(page_url(made))
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        waiting = proposals.open_for(self.model._meta.label_lower, object_id)
-        if waiting is not None and request.method == "GET":
-            words = _("A change of this row waits for a second person: %(link)s")
-            said = format_html(str(words) % {"link": "{}"}, page_link(waiting, _("look at it")))
-            messages.warning(request, said)
-        return super().change_view(request, object_id, form_url, extra_context)
 
 
 class ApproveForm(BaseDialogForm):
@@ -170,7 +82,7 @@ class RevertForm(CodeAlwaysForm, ReasonForm):
 def _keep_code(form: Any, act: str) -> None:
     public_id = searched(str(form.object_id), "uuid")
     row = Proposal.objects.filter(public_id=str(public_id)).first() if public_id is not None else None
-    if row is None or act not in proposals.governed(row.target).codes:
+    if row is None or act not in governing.governed(row.target).codes:
         del form.fields["code"]
 
 
@@ -223,25 +135,37 @@ class ProposalAdmin(ReadOnlyAdmin):
 
     @display(description=_("setting"))
     def setting(self, obj: Proposal) -> Any:
-        model = proposals.governed(obj.target).model
-        name = model._meta.verbose_name
+        row_type = governing.governed(obj.target)
+        name = row_type.title or row_type.model._meta.verbose_name
         if not obj.target_id:
             return badge(_("new: %(what)s") % {"what": name}, "info")
+        if row_type.url is not None:
+            return link(row_type.url(obj.target_id, obj.label), name)
         # By its key alone: a list must not look every row up. Settings rows are never deleted.
-        return page_link(model(pk=obj.target_id), name)
+        return page_link(row_type.model(pk=obj.target_id), name)
 
     @display(description=_("fields"))
     def difference(self, obj: Proposal) -> SafeString:
-        model = proposals.governed(obj.target).model
+        row_type = governing.governed(obj.target)
         rows = []
         for name, value in obj.after.items():
-            field = model._meta.get_field(name)
-            rows.append((field.verbose_name, _shown(field, obj.before.get(name)), _shown(field, value)))
+            field: Any = row_type.model._meta.get_field(name)
+            old = obj.before.get(name)
+            if name in row_type.many:
+                lost, gained = set(old or ()) - set(value), set(value) - set(old or ())
+                shown = _listed(field, lost, "−"), _listed(field, gained, "+")
+            elif name in row_type.secrets:
+                shown = _secret_names(old or {}), _secret_names(value)
+            elif isinstance(value, dict):
+                shown = _entries(old or {}, value), _entries(value, old or {})
+            else:
+                shown = _shown(field, old), _shown(field, value)
+            rows.append((field.verbose_name, *shown))
         return table((_("Field"), _("Before"), _("After")), rows)
 
     @display(description=_("dry run"))
     def preview(self, obj: Proposal) -> SafeString:
-        show = proposals.governed(obj.target).preview
+        show = governing.governed(obj.target).preview
         return EMPTY if show is None else show(obj)
 
     @display(description=_("taken back by"))
@@ -256,6 +180,7 @@ class ProposalAdmin(ReadOnlyAdmin):
             and row.state == Proposal.State.PENDING
             and row.proposed_by_id != request.user.pk
             and request.user.has_perm(proposals.DECIDE)
+            and _may(request, row)
         )
 
     def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -269,7 +194,8 @@ class ProposalAdmin(ReadOnlyAdmin):
             row is not None
             and row.state == Proposal.State.APPLIED
             and bool(row.before)
-            and request.user.has_perm(proposals.governed(row.target).propose)
+            and request.user.has_perm(governing.governed(row.target).propose)
+            and _may(request, row)
         )
 
     def _row(self, request: HttpRequest, object_id: Any) -> Proposal | None:
@@ -377,6 +303,17 @@ class ProposalAdmin(ReadOnlyAdmin):
         return back_to(request, page_url(row))
 
 
+def _may(request: HttpRequest, row: Proposal) -> bool:
+    """Whether the change is not to the favour of whoever looks."""
+    may = governing.governed(row.target).may
+    try:
+        if may is not None:
+            may(actor_of(request), row.target_id)
+    except KauriError:
+        return False
+    return True
+
+
 def _shown(field: Any, value: Any) -> Any:
     """A stored value for people: a choice by its title, a row by its name, nothing as a dash."""
     if value in (None, ""):
@@ -389,3 +326,29 @@ def _shown(field: Any, value: Any) -> Any:
     choices: Sequence[Any] = field.flatchoices or ()
     moment = field.to_python(value) if field.get_internal_type() == "DateTimeField" else None
     return when(moment) if moment is not None else dict(choices).get(value, value)
+
+
+def _listed(field: Any, keys: set[Any], sign: str) -> Any:
+    """Rows that a list loses or gains, a line each."""
+    names = governing.row_names(field.related_model, keys)
+    return format_html_join("", "<div>{} {}</div>", ((sign, name) for name in names)) or EMPTY
+
+
+def _entries(these: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+    """The entries of a JSON object in which it differs from another."""
+    missing = object()
+    rows = (
+        (name, json.dumps(value, ensure_ascii=False))
+        for name, value in sorted(these.items())
+        if others.get(name, missing) != value
+    )
+    return format_html_join("", "<div>{}: {}</div>", rows) or EMPTY
+
+
+def _secret_names(shown: Mapping[str, Any]) -> Any:
+    """Which secrets there are, and which of them are new; never what they are."""
+    rows = [
+        format_html("{} {}", name, badge(_("new value"), "warn")) if name in shown.get("new", ()) else name
+        for name in shown.get("names", ())
+    ]
+    return format_html_join("", "<div>{}</div>", ((row,) for row in rows)) or EMPTY

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import display
+from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.widgets import (
     UnfoldAdminNullBooleanSelectWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -30,21 +25,13 @@ from kauri.common.admin import (
     EMPTY,
     HouseAdmin,
     actor_of,
-    badge,
     changes,
-    label_column,
-    page_url,
-    refusal,
     when,
-    when_column,
 )
-from kauri.common.code_forms import code_field
-from kauri.common.errors import KauriError
 from kauri.common.money import plain
 from kauri.common.paging import is_indexed
 from kauri.core.audit import audit
-from kauri.core.models import AuditEntry, Currency, Network, Pair, Provider
-from kauri.core.services import credentials_set
+from kauri.core.models import AuditEntry
 
 _HISTORY_SHOWN = 100
 
@@ -224,139 +211,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Model):
         return str(value)
     return value if value is None or isinstance(value, (bool, int, str, dict, list)) else str(value)
-
-
-def on_off_column(field: str, title: object) -> Any:
-    @display(description=title, ordering=field)
-    def column(self: Any, obj: Any) -> SafeString:
-        del self
-        return badge(_("on"), "good") if getattr(obj, field) else badge(_("off"), "bad")
-
-    return column
-
-
-@admin.register(Currency)
-class CurrencyAdmin(SettingsAdmin):
-    list_display = ("code", "name", "kind", "scale", "sort", "switched")
-    fields = ("code", "name", "kind", "scale", "symbol", "sort", "is_enabled", "change_reason")
-    switched = on_off_column("is_enabled", _("switched on"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
-        # The books are kept at the scale: it is chosen once.
-        del request
-        return ("code", "kind", "scale") if obj is not None else ()
-
-
-@admin.register(Network)
-class NetworkAdmin(SettingsAdmin):
-    list_display = ("code", "title", "currency", "environment", "confirmations", "switched")
-    list_select_related = ("currency",)
-    fields = (
-        "code",
-        "title",
-        "currency",
-        "environment",
-        "confirmations",
-        "explorer_url",
-        "is_enabled",
-        "change_reason",
-    )
-    switched = on_off_column("is_enabled", _("switched on"))
-
-
-@admin.register(Pair)
-class PairAdmin(SettingsAdmin):
-    list_display = ("__str__", "price_scale", "switched")
-    list_select_related = ("base", "quote")
-    fields = ("base", "quote", "price_scale", "is_enabled", "change_reason")
-    switched = on_off_column("is_enabled", _("switched on"))
-
-
-class ProviderForm(SettingsForm):
-    """Credentials are written, never read back."""
-
-    new_credentials = forms.CharField(
-        label=_("New credentials"),
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
-        help_text=_(
-            "A JSON object of names and values. It replaces all stored credentials; empty leaves them."
-        ),
-    )
-    #: A provider has a code of its own.
-    one_time_code = code_field(_("Asked for with new credentials. Good for this act only."))
-
-    def clean_new_credentials(self) -> str:
-        text = self.cleaned_data["new_credentials"].strip()
-        if not text:
-            return ""
-        try:
-            values = json.loads(text)
-        except ValueError:
-            raise forms.ValidationError(_("This is not JSON.")) from None
-        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-            raise forms.ValidationError(_("A JSON object whose values are texts is needed."))
-        return json.dumps(values)
-
-
-_HEALTH_TONES = {"ok": "good", "bad": "bad"}
-
-
-@admin.register(Provider)
-class ProviderAdmin(SettingsAdmin):
-    form = ProviderForm
-    secret_fields = frozenset({"credentials_secret"})
-    list_display = ("title", "code", "kind", "adapter", "environment", "switched", "health_label", "checked")
-    list_filter = (("kind", ChoicesDropdownFilter), ("health", ChoicesDropdownFilter))
-    fieldsets = (
-        (None, {"fields": ("code", "title", "kind", "adapter", "environment", "priority", "is_enabled")}),
-        (_("Connection"), {"fields": ("settings", "stored", "new_credentials", "one_time_code")}),
-        (_("Health"), {"fields": ("health_label", "health_detail", "checked")}),
-        (None, {"fields": ("change_reason",)}),
-    )
-    readonly_fields = ("stored", "health_label", "health_detail", "checked")
-    switched = on_off_column("is_enabled", _("switched on"))
-    health_label = label_column("health", _("health"), _HEALTH_TONES)
-    checked = when_column("health_at", _("health checked"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
-        fixed = ("code", "kind", "adapter") if obj is not None else ()
-        return (*super().get_readonly_fields(request, obj), *fixed)
-
-    @display(description=_("credentials"))
-    def stored(self, obj: Provider) -> SafeString:
-        """Which credentials there are, never what they are."""
-        names = ", ".join(sorted(obj.credentials)) if obj.pk else ""
-        return badge(names, "good") if names else badge(_("none stored"), "warn")
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """The row as any setting; its credentials by the service that asks for the code."""
-        given = form.cleaned_data
-        aside = {"change_reason", "new_credentials", "one_time_code"}
-        if not change or set(form.changed_data) - aside or not given["new_credentials"]:
-            super().save_model(request, obj, form, change)
-        if not given["new_credentials"]:
-            return
-        try:
-            credentials_set(
-                provider_id=obj.pk,
-                credentials=json.loads(given["new_credentials"]),
-                reason=given["change_reason"],
-                code=given["one_time_code"],
-                actor=actor_of(request),
-            )
-        except KauriError as error:
-            request._kauri_refused = refusal(error)
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        return self._refused(request, obj) or super().response_add(request, obj, post_url_continue)
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return self._refused(request, obj) or super().response_change(request, obj)
-
-    def _refused(self, request: HttpRequest, obj: Any) -> HttpResponse | None:
-        why = getattr(request, "_kauri_refused", None)
-        if why is None:
-            return None
-        messages.error(request, _("The credentials were not stored: %(why)s") % {"why": why})
-        return HttpResponseRedirect(page_url(obj))

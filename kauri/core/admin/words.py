@@ -57,7 +57,6 @@ ACTS: Final[dict[str, Words]] = {
     "code_refused": gettext_lazy("Wrong one-time code"),
     "columns_choose": gettext_lazy("Columns of a list chosen"),
     "create_from_telegram": gettext_lazy("Account made in Telegram"),
-    "credentials_set": gettext_lazy("Provider's credentials replaced"),
     "customer_note_add": gettext_lazy("Note on a customer written"),
     "customer_verify": gettext_lazy("Verification level set"),
     "customer_view": gettext_lazy("Customer's page opened"),
@@ -96,8 +95,6 @@ ACTS: Final[dict[str, Words]] = {
     "report_download": gettext_lazy("Report downloaded"),
     "report_request": gettext_lazy("Report asked for"),
     "reset_link_send": gettext_lazy("Link to a new password sent"),
-    "role_add": gettext_lazy("Role made"),
-    "role_change": gettext_lazy("Role changed"),
     "saved_destination_confirm": gettext_lazy("Address book: destination confirmed"),
     "saved_destination_remove": gettext_lazy("Address book: destination removed"),
     "secrets_rotate": gettext_lazy("Secrets encrypted anew"),
@@ -151,7 +148,7 @@ _OBJECTS: Final[dict[str, Words]] = {
     "card_number": gettext_lazy("card number"),
     "period": gettext_lazy("month"),
     "report": gettext_lazy("report"),
-    "role": gettext_lazy("role"),
+    "group": gettext_lazy("role"),
     "secrets": gettext_lazy("secrets"),
 }
 #: What entries are about, for whoever looks for one; settings go by their models.

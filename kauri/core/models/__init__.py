@@ -241,6 +241,8 @@ class Proposal(models.Model):
     label = models.CharField(_("what"), max_length=254)
     before = models.JSONField(_("before"), default=dict)
     after = models.JSONField(_("after"), default=dict)
+    #: The secrets of both sides, as JSON; forgotten when they do not come into use.
+    secrets = EncryptedTextField(blank=True, default="", editable=False)
     reason = models.TextField(_("reason"))
     state = models.CharField(_("state"), max_length=9, choices=State.choices, default=State.PENDING)
     proposed_by_id = models.BigIntegerField(editable=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +18,12 @@ from kauri.account.operators import (
     operator_roles_set,
     operator_telegram_assign,
     operator_telegram_unassign,
-    role_save,
 )
 from kauri.account.second_factor import WRONG_CODES
 from kauri.common.actor import Actor
 from kauri.core import proposals, switches
 from kauri.core.models import AuditEntry, Currency, Proposal, Provider, Switch
 from kauri.core.selectors import switch_is_on
-from kauri.core.services import credentials_set
 from kauri.order_core.models import OperatorLimit
 from tests.moves import code_of, six_digits
 
@@ -84,26 +83,36 @@ def _limit(found: Scene, code: str) -> object:
 
 
 def _roles(found: Scene, code: str) -> object:
-    return operator_roles_set(operator_id=found.other.pk, roles=[found.role.pk], code=code, actor=found.actor)
+    return operator_roles_set(
+        operator_id=found.other.pk, roles=[found.role.pk], reason="nights", code=code, actor=found.actor
+    )
+
+
+def _no_roles(found: Scene, code: str) -> object:
+    return operator_roles_set(
+        operator_id=found.other.pk, roles=[], reason="left", code=code, actor=found.actor
+    )
+
+
+def _propose(target: str, target_id: object, actor: Actor, code: str, **values: Any) -> Proposal:
+    return proposals.propose(
+        target=target, target_id=str(target_id), values=values, reason="why", code=code, actor=actor
+    )
 
 
 def _role(found: Scene, code: str) -> object:
     wanted = [Permission.objects.get(codename="note_order").pk]
-    return role_save(role_id=found.role.pk, name="Night", permissions=wanted, code=code, actor=found.actor)
+    return _propose("auth.group", found.role.pk, found.actor, code, permissions=wanted)
 
 
 def _new_role(found: Scene, code: str) -> object:
-    return role_save(role_id=None, name="Day", permissions=[], code=code, actor=found.actor)
+    return _propose("auth.group", "", found.actor, code, name="Day", permissions=[])
 
 
 def _credentials(found: Scene, code: str) -> object:
-    return credentials_set(
-        provider_id=Provider.objects.get(code="sandbox").pk,
-        credentials={"key": "secret"},
-        reason="a new key",
-        code=code,
-        actor=found.actor,
-    )
+    sandbox = Provider.objects.get(code="sandbox").pk
+    secret = json.dumps({"key": "secret"})
+    return _propose("core.provider", sandbox, found.actor, code, credentials_secret=secret)
 
 
 def _lift(found: Scene, code: str) -> object:
@@ -143,10 +152,11 @@ ACTS: dict[str, tuple[Callable[[Scene, str], object], str]] = {
     "propose a limit": (_propose_limit, "proposal_make"),
     "approve a limit": (_approve_limit, "proposal_approve"),
     "limit the view": (_limit, "operator_limits_change"),
-    "give roles": (_roles, "operator_roles_change"),
-    "change a role": (_role, "role_change"),
-    "make a role": (_new_role, "role_add"),
-    "store credentials": (_credentials, "credentials_set"),
+    "give roles": (_roles, "proposal_make"),
+    "take roles away": (_no_roles, "operator_roles_change"),
+    "change a role": (_role, "proposal_make"),
+    "make a role": (_new_role, "proposal_make"),
+    "store credentials": (_credentials, "proposal_make"),
     "lift a stop": (_lift, "proposal_approve"),
     "tie a chat": (_tie, "telegram_assign"),
     "untie another's chat": (_untie, "telegram_unassign"),
@@ -186,7 +196,7 @@ def test_codes_are_not_guessed(found: Scene, name: str) -> None:
 def test_a_code_of_an_act_that_is_refused_is_not_used_up(found: Scene) -> None:
     code = six_digits(found.actor)
     own = lambda: operator_roles_set(  # noqa: E731
-        operator_id=int(found.actor.id), roles=[], code=code, actor=found.actor
+        operator_id=int(found.actor.id), roles=[], reason="x", code=code, actor=found.actor
     )
     assert code_of(own) == "forbidden"
     assert code_of(lambda: _roles(found, code)) == "ok"
@@ -197,48 +207,40 @@ def test_what_nobody_may(found: Scene, operator: Op, customer: Callable[..., Use
     own = Group.objects.get(name="Administrator")
     refused = {
         "not one's own roles": lambda: operator_roles_set(
-            operator_id=int(found.actor.id), roles=[], code="", actor=found.actor
+            operator_id=int(found.actor.id), roles=[], reason="x", code="", actor=found.actor
         ),
-        "not a role of one's own": lambda: role_save(
-            role_id=own.pk, name="Administrator", permissions=[], code="", actor=found.actor
+        "not a role of one's own": lambda: _propose(
+            "auth.group", own.pk, found.actor, "", name="Administrator", permissions=[]
         ),
         "not without the right": lambda: operator_roles_set(
-            operator_id=int(found.actor.id), roles=[], code="", actor=support
+            operator_id=int(found.actor.id), roles=[], reason="x", code="", actor=support
         ),
-        "nor a role": lambda: role_save(
-            role_id=found.role.pk, name="x", permissions=[], code="", actor=support
-        ),
+        "nor a role": lambda: _propose("auth.group", found.role.pk, support, "", name="x"),
         "nor another's chat": lambda: operator_telegram_unassign(
             operator_id=int(found.actor.id), code="", reason="x", actor=support
         ),
-        "nor keys": lambda: credentials_set(
-            provider_id=Provider.objects.get(code="sandbox").pk,
-            credentials={},
-            reason="x",
-            code="",
-            actor=support,
+        "nor keys": lambda: _propose(
+            "core.provider",
+            Provider.objects.get(code="sandbox").pk,
+            support,
+            "",
+            credentials_secret=json.dumps({"key": "x"}),
         ),
         "no customer": lambda: operator_telegram_assign(actor=customer().as_actor(), code=""),
         "no customer by the door of operators": lambda: telegram.telegram_assign(user=found.other, ip=""),
     }
     assert {name: code_of(act) for name, act in refused.items()} == dict.fromkeys(refused, "forbidden")
-    absent = operator_roles_set
-    assert (
-        code_of(lambda: absent(operator_id=customer().pk, roles=[], code="", actor=found.actor))
-        == "not_found"
-    )
-    assert (
-        code_of(lambda: absent(operator_id=found.other.pk, roles=[10**6], code="", actor=found.actor))
-        == "validation_error"
-    )
-    assert (
-        code_of(
-            lambda: role_save(
-                role_id=found.role.pk, name="Support", permissions=[], code="", actor=found.actor
-            )
-        )
-        == "validation_error"
-    )
+    set_roles = partial(operator_roles_set, reason="x", code="", actor=found.actor)
+    assert code_of(lambda: set_roles(operator_id=customer().pk, roles=[])) == "not_found"
+    other = found.other.pk
+    assert code_of(lambda: set_roles(operator_id=other, roles=[10**6])) == "validation_error"
+    assert code_of(lambda: set_roles(operator_id=other, roles=[], reason=" ")) == "validation_error"
+    kept = list(found.other.groups.values_list("pk", flat=True))
+    assert code_of(lambda: set_roles(operator_id=other, roles=kept)) == "conflict"
+    taken = lambda: _propose("auth.group", found.role.pk, found.actor, "", name="Support")  # noqa: E731
+    assert code_of(taken) == "validation_error"
+    absent = lambda: _propose("auth.group", found.role.pk, found.actor, "", permissions=[10**6])  # noqa: E731
+    assert code_of(absent) == "validation_error"
     assert not User.objects.get(pk=found.other.pk).scope.is_limited
 
 

@@ -206,7 +206,9 @@ def test_a_new_row_is_proposed_too(policy: Policy, maker: Actor, checker: Actor)
     again = proposals.propose
     code = code_of(lambda: again(target=POLICY, target_id="", values=values, reason="shops", actor=maker))
     assert code == "validation_error"  # the scope exists
-    code = code_of(lambda: again(target="account.user", target_id="1", values={}, reason="x", actor=maker))
+    code = code_of(
+        lambda: again(target="order_core.order", target_id="1", values={}, reason="x", actor=maker)
+    )
     assert code == "not_found"
 
 
