@@ -21,7 +21,13 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from backoffice.customer import CustomerFacts
 from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
-from kauri.account.operators import CHANGE, operator_roles_set, operator_telegram_unassign
+from kauri.account.operators import (
+    CHANGE,
+    operator_disable,
+    operator_enable,
+    operator_roles_set,
+    operator_telegram_unassign,
+)
 from kauri.balance.admin import AsOfMixin, as_of_note
 from kauri.balance.models import Entry
 from kauri.balance.selectors import customer_balances
@@ -71,7 +77,7 @@ class RolesForm(forms.ModelForm):
     code = code_field()
 
 
-class UntieForm(CodeAlwaysForm, ReasonForm):
+class CodedReasonForm(CodeAlwaysForm, ReasonForm):
     field_order = ("reason", "code")
 
 
@@ -95,7 +101,7 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
         (_("Audit"), {"fields": ("audited",), "classes": ("tab",)}),
     )
     form = RolesForm
-    actions_detail = (*PersonAdmin.actions_detail, "note", "untie", "read_as_of")
+    actions_detail = (*PersonAdmin.actions_detail, "note", "untie", "shut_out", "let_in", "read_as_of")
     OPERATOR_SETS: ClassVar[Any] = (
         (_("Operator"), {"fields": ("email", "username", "state", "language", "registered", "last_seen")}),
         (_("Roles"), {"fields": ("groups", "reason", "code")}),
@@ -208,11 +214,11 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
         dialog={
             "title": _("Untie the operator from Telegram"),
             "description": _("Nothing is asked or decided there any more. The operator is told by letter."),
-            "form_class": UntieForm,
+            "form_class": CodedReasonForm,
             "form_submit_text": _("Untie from Telegram"),
         },
     )
-    def untie(self, request: HttpRequest, form: UntieForm, object_id: str) -> HttpResponse:
+    def untie(self, request: HttpRequest, form: CodedReasonForm, object_id: str) -> HttpResponse:
         operator = self.row_of(request, object_id)
         given = {name: form.cleaned_data[name] for name in ("reason", "code")}
         attempt(
@@ -220,6 +226,60 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
             lambda: operator_telegram_unassign(operator_id=operator.pk, actor=actor_of(request), **given),
             _("%(who)s is untied from Telegram.") % {"who": operator.email},
         )
+        return back_to(request, page_url(operator))
+
+    def has_shut_out_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        person = self._another_operator(request, object_id)
+        return person is not None and person.is_active
+
+    def has_let_in_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        person = self._another_operator(request, object_id)
+        return person is not None and not person.is_active
+
+    def _another_operator(self, request: HttpRequest, object_id: Any) -> User | None:
+        if not request.user.has_perm(CHANGE) or request.user.scope.is_limited or object_id is None:
+            return None
+        person = self.get_object(request, str(object_id))
+        return person if person is not None and person.is_staff and person.pk != request.user.pk else None
+
+    @action(
+        description=_("Shut out"),
+        icon="block",
+        variant=ActionVariant.DANGER,
+        permissions=["shut_out"],
+        dialog={
+            "title": _("Shut the operator out"),
+            "description": _(
+                "They are signed out at once everywhere. Letting them in again takes two people."
+            ),
+            "form_class": CodedReasonForm,
+            "form_submit_text": _("Shut out"),
+        },
+    )
+    def shut_out(self, request: HttpRequest, form: CodedReasonForm, object_id: str) -> HttpResponse:
+        return self._access(request, form, object_id, operator_disable, _("The operator is shut out."))
+
+    @action(
+        description=_("Let in again"),
+        icon="lock_open",
+        permissions=["let_in"],
+        dialog={
+            "title": _("Let the operator in again"),
+            "description": _("A second person decides."),
+            "form_class": CodedReasonForm,
+            "form_submit_text": _("Propose it"),
+        },
+    )
+    def let_in(self, request: HttpRequest, form: CodedReasonForm, object_id: str) -> HttpResponse:
+        done = _("Proposed. Nothing has changed yet: a second person decides.")
+        return self._access(request, form, object_id, operator_enable, done)
+
+    def _access(
+        self, request: HttpRequest, form: CodedReasonForm, object_id: str, service: Any, done: object
+    ) -> HttpResponse:
+        operator = self.row_of(request, object_id)
+        given = {name: form.cleaned_data[name] for name in ("reason", "code")}
+        attempt(request, lambda: service(operator_id=operator.pk, actor=actor_of(request), **given), done)
         return back_to(request, page_url(operator))
 
     @display(description=_("level"))

@@ -13,7 +13,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from kauri.account.models import User
-from kauri.account.operators import CHANGE, not_of_oneself, not_of_own_role
+from kauri.account.operators import CHANGE, not_of_own_role, of_another_operator
 from kauri.account.selectors import require_permission, require_whole
 from kauri.common import clock
 from kauri.common.actor import Actor
@@ -247,11 +247,11 @@ GOVERNED: Final = (
     ),
     Governed(
         model=User,
-        fields=("groups",),
+        fields=("groups", "is_active", "disabled_reason"),
         propose=CHANGE,
         codes=frozenset({"propose", "approve"}),
-        may=not_of_oneself,
-        title=gettext_lazy("roles of an operator"),
+        may=of_another_operator,
+        title=gettext_lazy("operator"),
         url=lambda target_id, label: list_url(User, who="operators", q=label),
     ),
 )

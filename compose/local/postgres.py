@@ -71,6 +71,11 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process holds the folder's lock."""
+        return self._lock is not None
+
     def url(self, database: str = DATABASE, user: str = USER) -> str:
         """What DATABASE_URL must say (libpq's form for a socket: no host, the folder as a parameter)."""
         return f"postgresql://{user}@/{database}?host={quote(str(self.sockets))}"

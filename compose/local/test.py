@@ -125,7 +125,8 @@ def throw_away(*, durable: bool, name: str) -> Iterator[dict[str, str]]:
             server.start(fresh=True)
         yield environment.test(server.url(), state, secret_file.generate())
     finally:
+        # Where the lock is another's, so is the folder.
+        folders = (state, data, server.sockets) if server.is_ours else (state,)
         server.stop()
-        for folder in (data, server.sockets):
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(state, ignore_errors=True)

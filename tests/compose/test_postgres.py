@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from compose.local import postgres, shell
+from compose.local import places, postgres, shell
 from compose.local.console import SetupError
+from compose.local.test import throw_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,3 +130,18 @@ def test_start_and_stop_are_quick(server: postgres.Server) -> None:
     server.start()
     server.stop()
     assert time.monotonic() - started < 10
+
+
+def test_a_second_run_leaves_the_first_ones_database(
+    server: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "STATE", server.data.parent)
+    server.start()
+    put(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+    with pytest.raises(SetupError, match="in use by another make"), throw_away(durable=False, name="pg"):
+        raise AssertionError
+    assert ask(server, "SELECT answer FROM kept") == 42
+    server.stop()
+    with throw_away(durable=False, name="pg"):
+        assert processes_in(server.data)
+    assert not server.data.exists()

@@ -79,6 +79,8 @@ ACTS: Final[dict[str, Words]] = {
     "opening_post": gettext_lazy("Opening balance posted"),
     "openings_post": gettext_lazy("Opening balances posted"),
     "operator_limits_change": gettext_lazy("Operator's view limited anew"),
+    "operator_disable": gettext_lazy("Operator shut out"),
+    "operator_make": gettext_lazy("Operator made"),
     "operator_roles_change": gettext_lazy("Operator's roles changed"),
     "pack_download": gettext_lazy("Month's pack downloaded"),
     "payout_ask": gettext_lazy("Payout asked about by hand"),

@@ -15,6 +15,8 @@ from kauri.account import telegram
 from kauri.account.limits import limits_set
 from kauri.account.models import TelegramLink, User
 from kauri.account.operators import (
+    operator_disable,
+    operator_enable,
     operator_roles_set,
     operator_telegram_assign,
     operator_telegram_unassign,
@@ -36,6 +38,7 @@ class Scene:
 
     actor: Actor
     other: User
+    absent: User
     role: Group
     lifted: Proposal
     limit: Proposal
@@ -47,10 +50,13 @@ def found(operator: Op, settings: Any) -> Scene:
     maker, actor = operator("Administrator"), operator("Administrator")
     Group.objects.get(name="Administrator").permissions.add(Permission.objects.get(codename="add_group"))
     other = User.objects.get(pk=int(operator("Support").id))
+    absent = User.objects.get(pk=int(operator("Support").id))
+    User.objects.filter(pk=absent.pk).update(is_active=False, disabled_reason="left")
     switches.switch_off(code="withdrawal", reason="a theft", expires_at=None, actor=maker)
     return Scene(
         actor,
         other,
+        absent,
         Group.objects.create(name="Night"),
         switches.switch_on_propose(code="withdrawal", reason="over", actor=maker),
         proposals.propose(
@@ -92,6 +98,14 @@ def _no_roles(found: Scene, code: str) -> object:
     return operator_roles_set(
         operator_id=found.other.pk, roles=[], reason="left", code=code, actor=found.actor
     )
+
+
+def _shut_out(found: Scene, code: str) -> object:
+    return operator_disable(operator_id=found.other.pk, reason="left", code=code, actor=found.actor)
+
+
+def _let_in(found: Scene, code: str) -> object:
+    return operator_enable(operator_id=found.absent.pk, reason="is back", code=code, actor=found.actor)
 
 
 def _propose(target: str, target_id: object, actor: Actor, code: str, **values: Any) -> Proposal:
@@ -138,6 +152,7 @@ def _state(found: Scene) -> tuple[Any, ...]:
     return (
         sorted(other.groups.values_list("name", flat=True)),
         other.scope,
+        other.is_active,
         found.role.permissions.count(),
         Group.objects.count(),
         Provider.objects.get(code="sandbox").credentials,
@@ -154,6 +169,8 @@ ACTS: dict[str, tuple[Callable[[Scene, str], object], str]] = {
     "limit the view": (_limit, "operator_limits_change"),
     "give roles": (_roles, "proposal_make"),
     "take roles away": (_no_roles, "operator_roles_change"),
+    "shut out": (_shut_out, "operator_disable"),
+    "let in": (_let_in, "proposal_make"),
     "change a role": (_role, "proposal_make"),
     "make a role": (_new_role, "proposal_make"),
     "store credentials": (_credentials, "proposal_make"),
