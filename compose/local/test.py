@@ -96,7 +96,7 @@ def run(command: list[str], env: dict[str, str]) -> int:
 
 @contextmanager
 def kept(name: str, database: str) -> Iterator[dict[str, str]]:
-    """An environment with fresh secrets and a database that stays until 'make clean': large, and not safe against a power cut."""
+    """An environment with secrets and a database that stay until 'make clean': large, and not safe against a power cut."""
     places.ensure_state()
     server = postgres.Server(
         places.STATE / name, durable=False, log=places.LOGS / f"{name}.log", settings=postgres.FOR_MUCH
@@ -106,7 +106,10 @@ def kept(name: str, database: str) -> Iterator[dict[str, str]]:
         with step("a PostgreSQL that is kept"):
             server.start()
             server.ensure_database(database)
-        yield environment.test(server.url(database), state, secret_file.generate())
+        # Its rows are sealed by keys that have to stay as long as they do.
+        yield environment.test(
+            server.url(database), state, secret_file.load_or_make(places.STATE / f"{name}.env")
+        )
     finally:
         server.stop()
         shutil.rmtree(state, ignore_errors=True)
