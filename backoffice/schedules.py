@@ -35,6 +35,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("ledger_days_close", "balance.tasks.days_close", minutes=10),
     _s("ledger_self_check", "order_core.tasks.self_check", minutes=10),
     _s("ledger_self_check_full", "order_core.tasks.self_check_full", hours=24),
+    _s("holds_sweep", "order_core.tasks.holds_sweep", minutes=5),
     _s("deposits_expire", "deposit_order.tasks.deposits_expire", minutes=10),
     _s("provider_health", "payment_provider.tasks.health_check", seconds=30),
     _s("address_pool", "wallet.tasks.pool_fill", minutes=1),

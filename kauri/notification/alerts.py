@@ -24,6 +24,11 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         + (f"{p['words']}\n" if p["words"] else "")
         + f"{url}/order_core/order/{p['order_id']}/"
     ),
+    "approval.held_long": lambda p, url: (
+        f"⏰ {_WAITING.get(p['type'], 'Order')} on hold for {p['hours']} hours: {p['amount']} {p['currency']}\n"
+        f"Customer: {p['customer']}\nBy {p['by']} since {p['since']} UTC: {p['reason']}\n"
+        f"{url}/order_core/order/{p['order_id']}/"
+    ),
     "payout.unknown": lambda p, url: (
         f"❓ Payout outcome unknown: {p['amount']} {p['currency']} through {p['provider']}\n"
         f"{p['reason']}\n{url}/order_core/order/{p['order_id']}/"

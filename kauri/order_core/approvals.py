@@ -198,7 +198,7 @@ def unhold(order: Order) -> Approval:
     if approval.held_at is None:
         raise KauriError("wrong_state", "this order is not on hold")
     _off_hold(approval)
-    approval.save(update_fields=["held_by", "held_at", "held_reason"])
+    approval.save(update_fields=["held_by", "held_at", "held_reason", "held_told_to"])
     return approval
 
 
@@ -214,3 +214,4 @@ def _off_hold(approval: Approval) -> None:
     approval.held_by = None
     approval.held_at = None
     approval.held_reason = ""
+    approval.held_told_to = None
