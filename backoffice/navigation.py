@@ -296,6 +296,12 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Proofs of the audit"), "verified", "core.auditcheck"),
             Screen(_("Sign-ins"), "login", "account.signin"),
             Screen(_("Operators"), "badge", "account.user", "?who=operators", permission="auth.view_group"),
+            Screen(
+                _("Second factor resets"),
+                "phonelink_erase",
+                "account.factorreset",
+                permission="auth.view_group",
+            ),
             Screen(_("Roles"), "admin_panel_settings", "auth.group"),
             Screen(_("Workers"), "monitor_heart", "core.heartbeat"),
             Screen(_("Schedules"), "schedule", "core.schedulerun"),

@@ -45,6 +45,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     _s("nonces_forget", "account.tasks.nonces_forget", minutes=5),
     _s("throttles_forget", "account.tasks.throttles_forget", hours=1),
     _s("refresh_tokens_forget", "account.tasks.refresh_tokens_forget", hours=1),
+    _s("factor_resets_expire", "account.tasks.factor_resets_expire", minutes=10),
     _s("cases_sweep", "account.tasks.cases_sweep", seconds=15),
     _s("verifiers_check", "account.tasks.verifiers_check", minutes=5),
     _s("proposals_apply", "core.tasks.proposals_apply", minutes=1),

@@ -81,6 +81,10 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         f"📒 {p['by']} proposes: {p['what']}\nWhy: {p['reason']}\n"
         f"{url}/balance/adjustment/{p['adjustment_id']}/"
     ),
+    "factor_reset.waiting": lambda p, url: (
+        f"🔑 {p['by']} proposes to take the second factor of {p['operator']} off\nWhy: {p['reason']}\n"
+        f"{url}/account/factorreset/{p['reset_id']}/"
+    ),
     "account.frozen": lambda p, url: (
         f"🧊 Frozen by its owner: {p['customer']}\n{url}/account/user/{p['user_id']}/"
     ),

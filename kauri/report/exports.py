@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -333,7 +333,7 @@ def _fail(export: ListExport, code: str) -> None:
             _start_next(export)
 
 
-def _before(asker: object, export: object) -> QuerySet[ListExport]:
+def _before(asker: Any, export: Any) -> QuerySet[ListExport]:
     """Exports of the same asker that were asked for before this one and have not ended; both may be outer columns."""
     return ListExport.objects.filter(requested_by=asker, pk__lt=export, state__in=ListExport.BUSY)
 

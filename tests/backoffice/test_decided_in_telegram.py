@@ -627,9 +627,7 @@ def test_what_another_has_shows_its_buttons_to_them_alone(
     assert len(telegram_api.chat(101)) == 1
 
 
-def test_decided_on_the_page_the_buttons_go(
-    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain
-) -> None:
+def test_decided_on_the_page_the_buttons_go(telegram_api: BotApi, link: Link, ask: Ask, drain: Drain) -> None:
     link(101)
     other = link(102)
     order = ask()

@@ -15,9 +15,9 @@ from django.urls import reverse
 from kauri.balance.models import SelfCheck
 from kauri.common import clock
 from kauri.common.actor import SYSTEM
+from kauri.common.scopes import Scope
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
 from kauri.exchange_rate.services import usd_rate_set
-from kauri.common.scopes import Scope
 from kauri.order_core.holding import HoldState, hold_state
 from kauri.order_core.models import Approval, Order
 from kauri.order_core.states import OrderType

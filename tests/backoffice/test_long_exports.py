@@ -416,7 +416,9 @@ def test_the_second_waits_and_is_started_by_the_end_of_the_first(finance: Client
     assert queued("export_write") == [(first.pk, 0)]
     assert [exports.place_of(row) for row in (first, second, third)] == [0, 1, 2]
     assert "3: 2 exports of yours are before it" in shown(finance, third)
-    assert "exports of yours are before it: this one waits" in finance.post(url(), follow=True).content.decode()
+    assert (
+        "exports of yours are before it: this one waits" in finance.post(url(), follow=True).content.decode()
+    )
     # Not before its turn, whoever sends a worker.
     exports.export_write(third.pk, 0)
     exports.export_write(second.pk, 0)

@@ -92,9 +92,7 @@ def test_put_back_and_put_aside_anew_begins_anew(
 
 def test_what_its_customer_took_back_is_told_no_more(order: Order, since: datetime) -> None:
     assert told_at(since + DAY + TICK) == 1
-    services.withdrawal_cancel(
-        order_id=order.public_id, user_id=order.owner.pk, actor=order.owner.as_actor()
-    )
+    services.withdrawal_cancel(order_id=order.public_id, user_id=order.owner.pk, actor=order.owner.as_actor())
     assert Approval.objects.get().held_told_to is None
     assert told_at(since + 9 * DAY) == 0
 
