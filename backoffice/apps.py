@@ -27,7 +27,14 @@ class BackOfficeConfig(AppConfig):
         govern(GOVERNED, allow)
         measure_blast(blast_radius)
         asking.open_rooms(ROOMS)
-        tell_also({"approval.waiting": asking.ask, "approval.moved": asking.tell})
+        tell_also(
+            {
+                "approval.waiting": asking.ask,
+                "approval.back": asking.ask_anew,
+                "approval.moved": asking.tell,
+                "operator.tied": asking.ask_tied,
+            }
+        )
         read_lists(HouseLists())
 
 

@@ -8,16 +8,13 @@ from typing import Any, Final
 
 from django.db.models import Count, Q
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from backoffice.business import business
 from backoffice.navigation import waiting
+from backoffice.queues import Card, approvals, on_hold, verification
 from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
-from kauri.account.cases import queue as verification
-from kauri.account.models import VerificationCase
 from kauri.balance.chart import AccountKind
 from kauri.balance.models import Adjustment, LedgerAccount, SelfCheck
 from kauri.balance.selectors import coverage
@@ -33,29 +30,13 @@ from kauri.internal_movement_order.models import MovementDetail
 from kauri.notification.models import Delivery
 from kauri.report.selectors import DollarRow, Dollars, in_dollars
 from kauri.wallet.models import ForeignToken, ReconciliationBreak
-from kauri.withdrawal_order.models import Closing, HangingPayout, WithdrawalDetail
-from kauri.withdrawal_order.selectors import queue_state
+from kauri.withdrawal_order.models import Closing, HangingPayout
 
 #: A schedule is late after this many of its periods (and never before a minute).
 _LATE_PERIODS: Final = 3
 _CUSTOMER_KINDS = f"{int(AccountKind.CUSTOMER_AVAILABLE)},{int(AccountKind.CUSTOMER_HELD)}"
 _DOLLAR: Final = Currency(code=USD, scale=2)
 _FUND_KINDS = f"{int(AccountKind.PROVIDER_FLOAT)},{int(AccountKind.PROVIDER_IN_TRANSIT)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One kind of work: how much, where its rows are, what is wrong with it."""
-
-    title: str | Promise
-    icon: str
-    count: int
-    url: str
-    empty: str | Promise
-    note: str = ""
-    alarm: str = ""
-    alarm_url: str = ""
-    next_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +78,9 @@ def _work(request: HttpRequest) -> list[Card]:
     counts = waiting(request)
     cards = []
     if "approvals" in counts:
-        cards.append(_approvals(request))
+        cards += [approvals(request), on_hold(request)]
     if "verification" in counts:
-        cards.append(_verification(request))
+        cards.append(verification(request))
     cards += [
         Card(title, icon, counts[name], url, empty)
         for name, title, icon, url, empty in (*_plain_work(), *_money_work(), *_outside_work())
@@ -200,43 +181,6 @@ def _outside_work() -> tuple[tuple[str, Any, str, str, Any], ...]:
             list_url(Delivery, state__exact="dead"),
             _("Nothing was given up."),
         ),
-    )
-
-
-def _approvals(request: HttpRequest) -> Card:
-    state = queue_state(request.user.scope)
-    decides = request.user.has_perm("withdrawal_order.approve_withdrawaldetail")
-    overdue = ngettext(
-        "%(count)s waits longer than 30 minutes", "%(count)s wait longer than 30 minutes", state.overdue
-    ) % {"count": state.overdue}
-    return Card(
-        title=_("Withdrawals to approve"),
-        icon="approval",
-        count=state.count,
-        url=list_url(WithdrawalDetail, queue="waiting"),
-        empty=_("Nobody waits for a decision."),
-        note=str(_("the oldest came %(age)s")) % {"age": age(state.oldest)} if state.oldest else "",
-        alarm=overdue if state.overdue else "",
-        alarm_url=list_url(WithdrawalDetail, queue="overdue"),
-        next_url=reverse("admin:withdrawal_next") if state.count and decides else "",
-    )
-
-
-def _verification(request: HttpRequest) -> Card:
-    state = verification.queue_state(request.user.scope)
-    overdue = ngettext("%(count)s waits longer than a day", "%(count)s wait longer than a day", state.overdue)
-    return Card(
-        title=_("Verification queue"),
-        icon="verified_user",
-        count=state.count,
-        url=list_url(VerificationCase, queue="waiting"),
-        empty=_("Nobody waits for verification."),
-        note=str(_("the oldest came %(age)s")) % {"age": age(state.oldest)} if state.oldest else "",
-        alarm=overdue % {"count": state.overdue} if state.overdue else "",
-        alarm_url=list_url(VerificationCase, queue="overdue"),
-        next_url=reverse("admin:verification_next")
-        if state.count and request.user.has_perm("account.verify_user")
-        else "",
     )
 
 

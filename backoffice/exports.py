@@ -24,7 +24,7 @@ from kauri.common.admin import HouseAdmin, actor_of, list_url, page_url, refusal
 from kauri.common.errors import KauriError
 from kauri.common.listed import ListedChangeList
 from kauri.core.audit import audit
-from kauri.report.exports import PERMISSION, export_request
+from kauri.report.exports import PERMISSION, export_request, place_of
 from kauri.report.sheets import SHEETS
 
 #: A web process makes no longer file than this: about a second of work.
@@ -63,7 +63,11 @@ def _later(
         user=request.user,
         actor=actor_of(request),
     )
-    messages.success(request, _("The list is long: a worker writes the file. This page shows how far it is."))
+    if place_of(row):
+        said = _("The list is long, and exports of yours are before it: this one waits for them.")
+    else:
+        said = _("The list is long: a worker writes the file. This page shows how far it is.")
+    messages.success(request, said)
     return HttpResponseRedirect(page_url(row))
 
 

@@ -31,6 +31,7 @@ from kauri.payment_provider.models import Payin, Payout
 from kauri.wallet.models import DepositAddress, ForeignToken, ReconciliationBreak
 from kauri.withdrawal_order.models import Closing
 from kauri.withdrawal_order.selectors import hanging
+from kauri.withdrawal_order.selectors import queue as withdrawal_queue
 
 _FOUND_AT_MOST = 5
 
@@ -62,7 +63,7 @@ WORK: tuple[Work, ...] = (
     Work(
         "approvals",
         "withdrawal_order.view_withdrawaldetail",
-        lambda: Approval.objects.filter(state=Approval.State.PENDING, order__type=OrderType.WITHDRAWAL),
+        withdrawal_queue,
     ),
     Work(
         "movements",
@@ -295,6 +296,12 @@ GROUPS: tuple[tuple[str | Promise, bool, tuple[Screen, ...]], ...] = (
             Screen(_("Proofs of the audit"), "verified", "core.auditcheck"),
             Screen(_("Sign-ins"), "login", "account.signin"),
             Screen(_("Operators"), "badge", "account.user", "?who=operators", permission="auth.view_group"),
+            Screen(
+                _("Second factor resets"),
+                "phonelink_erase",
+                "account.factorreset",
+                permission="auth.view_group",
+            ),
             Screen(_("Roles"), "admin_panel_settings", "auth.group"),
             Screen(_("Workers"), "monitor_heart", "core.heartbeat"),
             Screen(_("Schedules"), "schedule", "core.schedulerun"),

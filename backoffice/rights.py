@@ -58,6 +58,7 @@ APPEND: Final = frozenset(
 #: Written and changed, never deleted.
 KEEP: Final = frozenset(
     {
+        "account_factorreset",
         "account_onetimelink",
         "account_session",
         "account_user",

@@ -20,7 +20,7 @@ from kauri.common.admin import HouseAdmin, actor_of, attempt, list_url
 from kauri.common.errors import KauriError
 from kauri.common.listed import COLUMNS, PASSING, VIEW, ListedChangeList
 from kauri.common.search import searched
-from kauri.core.models.views import LONGEST_NAME
+from kauri.core.models.views import LONGEST_NAME, mark_of
 from kauri.core.selectors import ListState, View, list_state
 from kauri.core.views import (
     SHARE,
@@ -28,6 +28,7 @@ from kauri.core.views import (
     default_choose,
     view_delete,
     view_rename,
+    view_replace,
     view_save,
     view_share,
 )
@@ -41,6 +42,18 @@ class NameForm(forms.Form):
         max_length=LONGEST_NAME,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
     )
+
+
+class OverForm(forms.Form):
+    """Which of one's own views is saved over; the choice says also with which query it was seen."""
+
+    view = forms.ChoiceField(label=_("Your view"), widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, own: list[View], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["view"].choices = [  # type: ignore[attr-defined]
+            (f"{view.id}:{mark_of(view.query)}", view.name) for view in own
+        ]
 
 
 class RoleForm(forms.Form):
@@ -80,6 +93,7 @@ class Bar:
     is_all: bool
     columns: list[tuple[str, str, bool]]
     save_form: NameForm
+    over_form: OverForm | None
     name_form: NameForm | None
     role_form: RoleForm | None
     may_delete: bool
@@ -118,6 +132,7 @@ def bar_of(request: HttpRequest, found: ListedChangeList) -> Bar:
     passing = {
         name: value for name, value in request.GET.items() if name not in {*PASSING, COLUMNS} and value
     }
+    own = [view for view in state.views if view.is_own]
     names = {name: str(number) for number, name in state.roles}
     return Bar(
         list_name=screen.list_name(request),
@@ -127,6 +142,7 @@ def bar_of(request: HttpRequest, found: ListedChangeList) -> Bar:
         is_all=opened is None and passing == fixed,
         columns=found.all_columns(),
         save_form=NameForm(prefix="save"),
+        over_form=OverForm(own, prefix="over") if own else None,
         name_form=NameForm(prefix="view", initial={"name": opened.name}) if opened and is_own else None,
         role_form=RoleForm(state, prefix="view", initial={"role": names.get(opened.role, "")})
         if opened and is_own and state.roles
@@ -191,6 +207,18 @@ def _save(asked: Asked) -> str:
     return f"?{view.query}"
 
 
+def _replace(asked: Asked) -> str:
+    which, _colon, seen = asked.text("over-view").partition(":")
+    view_id = searched(which, "uuid")
+    if not isinstance(view_id, uuid.UUID):
+        raise KauriError("not_found")
+    query = known(asked.screen, asked.request.user, asked.query)
+    view = view_replace(
+        list_name=asked.list_name, view_id=view_id, query=query, seen=seen, actor=actor_of(asked.request)
+    )
+    return f"?{view.query}"
+
+
 def _rename(asked: Asked) -> str:
     view_rename(view_id=asked.view_id, name=asked.text("view-name"), actor=actor_of(asked.request))
     return asked.here
@@ -233,6 +261,7 @@ def _columns(asked: Asked) -> str:
 
 _ACTS: Final[dict[str, Callable[[Asked], str]]] = {
     "save": _save,
+    "replace": _replace,
     "rename": _rename,
     "share": _share,
     "delete": _delete,
@@ -241,6 +270,7 @@ _ACTS: Final[dict[str, Callable[[Asked], str]]] = {
 }
 _DONE: Final = {
     "save": _("The view is saved."),
+    "replace": _("The view is saved over: it is what you see now."),
     "rename": _("The view has its new name."),
     "share": _("It is settled who sees the view."),
     "delete": _("The view is deleted."),

@@ -133,6 +133,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Hours until a saved address can be paid at, and until 'only saved addresses' is off.",
     )
+    hold_alarm_hours: int = Field(
+        24,
+        ge=1,
+        le=8760,
+        description="Hours after which operators are told of an order on hold, and told again after as many more.",
+    )
     session_idle_minutes: int = Field(30, ge=1, description="Back office: sign out after idleness.")
     session_hours: int = Field(10, ge=1, description="Back office: sign out at the latest after.")
     api_rate_per_minute: int = Field(600, ge=1, description="API requests a minute per account.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kauri.account import api_keys, cases, passwords, sessions
+from kauri.account import api_keys, cases, factor_reset, passwords, sessions
 from kauri.common import throttle
 
 
@@ -39,3 +39,8 @@ def cases_sweep() -> None:
 def verifiers_check() -> None:
     """Ask every verification provider how it is."""
     cases.verifiers_check()
+
+
+def factor_resets_expire() -> None:
+    """End what nobody decided on in time."""
+    factor_reset.factor_resets_expire()

@@ -22,6 +22,7 @@ from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.common.telegram import TelegramUser
 from kauri.core.audit import audit
+from kauri.core.outbox import emit
 from kauri.core.selectors import switch_is_on
 
 LINK_LIFE: Final = timedelta(minutes=15)
@@ -134,6 +135,8 @@ def telegram_verify(*, code: str, telegram_id: int, username: str, ip: str, is_o
         after={"telegram_id": telegram_id, "telegram_username": username},
     )
     notice(user, "telegram_assigned", ip=ip, who=f"@{username}" if username else str(telegram_id))
+    if user.is_staff:
+        emit("operator.tied", subject_type="user", subject_id=user.public_id, payload={})
     return user
 
 

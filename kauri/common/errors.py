@@ -194,11 +194,11 @@ CODES: Final[dict[str, ErrorSpec]] = {
     "quote_expired": ErrorSpec(
         409, "The quote has expired.", "Котирування прострочене.", "Котировка просрочена."
     ),
-    "export_under_way": ErrorSpec(
+    "too_many_exports": ErrorSpec(
         409,
-        "An export of yours is under way: wait for it, or cancel it.",
-        "Ваше попереднє вивантаження ще виконується: дочекайтеся його або скасуйте.",
-        "Ваша предыдущая выгрузка ещё выполняется: дождитесь её или отмените.",
+        "Too many exports of yours wait: wait until one is ready, or cancel one.",
+        "Забагато ваших вивантажень у черзі: дочекайтеся одного з них або скасуйте.",
+        "Слишком много ваших выгрузок в очереди: дождитесь одной из них или отмените.",
     ),
     "too_many_rows": ErrorSpec(
         422,

@@ -191,6 +191,7 @@ _TOTAL: Final = Hangs(hidden, within("currency"), within("provider"))
 SCOPED: Final[Mapping[str, Hangs]] = {
     "account.apikey": Hangs(groups=within("user__group")),
     "account.customergroup": Hangs(groups=within("pk")),
+    "account.factorreset": _HOUSE,
     "account.signin": Hangs(groups=within("user__group")),
     "account.user": Hangs(groups=within("group")),
     "account.verificationcase": Hangs(groups=within("user__group"), providers=within("provider")),

@@ -20,7 +20,7 @@ from kauri.common.locks import advisory, lock
 from kauri.core import governing
 from kauri.core.audit import audit
 from kauri.core.models import ListChoice, SavedView
-from kauri.core.models.views import LONGEST_NAME, LONGEST_QUERY, QUERY
+from kauri.core.models.views import LONGEST_NAME, LONGEST_QUERY, QUERY, mark_of
 from kauri.core.selectors import view_seen
 
 SHARE: Final = "core.share_view"
@@ -39,8 +39,7 @@ def view_save(*, list_name: str, name: str, query: str, actor: Actor) -> SavedVi
     """
     owner_id = _owner(actor)
     name = _name(name)
-    if len(query) > LONGEST_QUERY or not _PLAIN.fullmatch(query):
-        raise KauriError("validation_error", fields={"query": "too long, or not a plain query"})
+    _demand_plain(query)
     advisory("list_views", owner_id)
     own = SavedView.objects.filter(owner_id=owner_id, list_name=list_name)
     _free(own, name)
@@ -50,6 +49,28 @@ def view_save(*, list_name: str, name: str, query: str, actor: Actor) -> SavedVi
         owner_id=owner_id, owner=actor.label, list_name=list_name, name=name, query=query
     )
     _record(actor, "view_save", view, after={"list": list_name, "name": name, "query": query})
+    return view
+
+
+@transaction.atomic
+def view_replace(*, list_name: str, view_id: uuid.UUID, query: str, seen: str, actor: Actor) -> SavedView:
+    """Keep another query under the name of one's own view; whoever it is shared with sees it too.
+
+    ``seen``: the :func:`~kauri.core.models.views.mark_of` the query that the owner saw it with, so that of two
+    windows the later one does not undo the other unseen. Raises ``not_found``, ``validation_error``,
+    ``changed_meanwhile``.
+    """
+    view = _own(view_id, actor)
+    if view.list_name != list_name:
+        raise KauriError("not_found")
+    _demand_plain(query)
+    if mark_of(view.query) != seen:
+        raise KauriError("changed_meanwhile")
+    if query == view.query:
+        return view
+    before, view.query = view.query, query
+    view.save(update_fields=["query"])
+    _record(actor, "view_replace", view, before={"query": before}, after={"query": query})
     return view
 
 
@@ -162,6 +183,11 @@ def _name(text: str) -> str:
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise KauriError("validation_error", fields={"name": f"1 to {LONGEST_NAME} characters"})
     return name
+
+
+def _demand_plain(query: str) -> None:
+    if len(query) > LONGEST_QUERY or not _PLAIN.fullmatch(query):
+        raise KauriError("validation_error", fields={"query": "too long, or not a plain query"})
 
 
 def _free(own: QuerySet[SavedView], name: str) -> None:

@@ -24,6 +24,11 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
         + (f"{p['words']}\n" if p["words"] else "")
         + f"{url}/order_core/order/{p['order_id']}/"
     ),
+    "approval.held_long": lambda p, url: (
+        f"⏰ {_WAITING.get(p['type'], 'Order')} on hold for {p['hours']} hours: {p['amount']} {p['currency']}\n"
+        f"Customer: {p['customer']}\nBy {p['by']} since {p['since']} UTC: {p['reason']}\n"
+        f"{url}/order_core/order/{p['order_id']}/"
+    ),
     "payout.unknown": lambda p, url: (
         f"❓ Payout outcome unknown: {p['amount']} {p['currency']} through {p['provider']}\n"
         f"{p['reason']}\n{url}/order_core/order/{p['order_id']}/"
@@ -75,6 +80,10 @@ ALERTS: Final[dict[str, Callable[[Payload, str], str]]] = {
     "adjustment.waiting": lambda p, url: (
         f"📒 {p['by']} proposes: {p['what']}\nWhy: {p['reason']}\n"
         f"{url}/balance/adjustment/{p['adjustment_id']}/"
+    ),
+    "factor_reset.waiting": lambda p, url: (
+        f"🔑 {p['by']} proposes to take the second factor of {p['operator']} off\nWhy: {p['reason']}\n"
+        f"{url}/account/factorreset/{p['reset_id']}/"
     ),
     "account.frozen": lambda p, url: (
         f"🧊 Frozen by its owner: {p['customer']}\n{url}/account/user/{p['user_id']}/"

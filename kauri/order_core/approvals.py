@@ -159,6 +159,7 @@ def hand(order: Order, *, to: int, actor: Actor) -> Approval:
     approval.taken_by_id = to
     approval.taken_at = clock.now()
     approval.save(update_fields=["taken_by", "taken_at"])
+    tell_asked(order, approval)
     return approval
 
 
@@ -170,6 +171,7 @@ def untake(order: Order, *, actor: Actor) -> Approval:
     approval.taken_by = None
     approval.taken_at = None
     approval.save(update_fields=["taken_by", "taken_at"])
+    tell_asked(order, approval)
     return approval
 
 
@@ -189,6 +191,7 @@ def hold(order: Order, *, reason: str, actor: Actor) -> Approval:
     approval.held_at = clock.now()
     approval.held_reason = reason
     approval.save()
+    tell_asked(order, approval)
     return approval
 
 
@@ -198,7 +201,13 @@ def unhold(order: Order) -> Approval:
     if approval.held_at is None:
         raise KauriError("wrong_state", "this order is not on hold")
     _off_hold(approval)
-    approval.save(update_fields=["held_by", "held_at", "held_reason"])
+    approval.save(update_fields=["held_by", "held_at", "held_reason", "held_told_to"])
+    emit(
+        "approval.back",
+        subject_type="order",
+        subject_id=order.public_id,
+        payload={"order_id": str(order.public_id)},
+    )
     return approval
 
 
@@ -214,3 +223,4 @@ def _off_hold(approval: Approval) -> None:
     approval.held_by = None
     approval.held_at = None
     approval.held_reason = ""
+    approval.held_told_to = None

@@ -91,6 +91,8 @@ def _pressed(operator: User, verb: str, token: str) -> Said:
         raise KauriError("not_found")
     if ended := asking.outcome(room, order, ask.approval, operator):
         return Said(note=happened(ask.approval) or _voted(), anew=ended)
+    if why_not := asking.paused(ask.approval, operator):
+        return Said(note=why_not)
     if room.shown(order) != ask.shown:
         _close(ask)
         approvals.tell_asked(order, ask.approval)

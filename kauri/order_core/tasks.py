@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kauri.order_core import services
+from kauri.order_core import holding, services
 
 
 def self_check() -> None:
@@ -13,3 +13,8 @@ def self_check() -> None:
 def self_check_full() -> None:
     """Prove everything ever written."""
     services.books_check(full=True)
+
+
+def holds_sweep() -> None:
+    """Tell operators of orders that are on hold for too long."""
+    holding.holds_sweep()

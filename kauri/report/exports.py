@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import translation
 
 from kauri.account.models import User
@@ -41,6 +41,8 @@ LEASE: Final = timedelta(minutes=3)
 PATIENCE: Final = timedelta(minutes=1)
 KEPT: Final = timedelta(days=7)
 MAX_RESTARTS: Final = 2
+#: An operator's exports that have not ended: one is written, the others wait for it.
+AT_MOST: Final = 5
 _CHUNK: Final = 500
 _HOUR: Final = timedelta(hours=1)
 
@@ -88,7 +90,8 @@ def export_request(
 ) -> ListExport:
     """Ask for a list as a file; a worker writes it. Nothing is counted here.
 
-    Raises ``forbidden``, ``validation_error``, ``export_under_way`` (one at a time).
+    One of an operator's exports is written at a time: the others wait for those before them. Raises
+    ``forbidden``, ``validation_error``, ``too_many_exports`` (:data:`AT_MOST` that have not ended).
     """
     require_permission(actor, PERMISSION)
     _demand(user, list_name)
@@ -96,8 +99,9 @@ def export_request(
     if file_format not in SHEETS or len(query) > longest:
         raise KauriError("validation_error", fields={"format": "csv or xlsx", "query": f"up to {longest}"})
     advisory("list_export", user.pk)
-    if ListExport.objects.filter(requested_by=user, state__in=ListExport.BUSY).exists():
-        raise KauriError("export_under_way")
+    ahead = ListExport.objects.filter(requested_by=user, state__in=ListExport.BUSY).count()
+    if ahead >= AT_MOST:
+        raise KauriError("too_many_exports", f"at most {AT_MOST} at once")
     export = ListExport.objects.create(
         requested_by=user,
         scope=scope_of(actor).key,
@@ -108,13 +112,19 @@ def export_request(
         due_at=clock.now() + PATIENCE,
     )
     _record(actor, "list_export_ask", export)
-    enqueue(TASK, export.pk, 0)
+    if not ahead:
+        enqueue(TASK, export.pk, 0)
     return export
+
+
+def place_of(export: ListExport) -> int:
+    """How many exports of its asker are written before this one; 0 for the one whose turn it is."""
+    return _before(export.requested_by_id, export.pk).count() if export.state in ListExport.BUSY else 0
 
 
 @transaction.atomic
 def export_cancel(*, export_id: uuid.UUID, actor: Actor) -> ListExport:
-    """Stop one's own export. Raises ``not_found``, ``wrong_state`` (it has ended)."""
+    """Stop one's own export, also one that waits for others. Raises ``not_found``, ``wrong_state`` (it has ended)."""
     rows = ListExport.objects.filter(public_id=export_id, requested_by=int(actor.id))
     export = lock(rows).first() if actor.is_operator else None
     if export is None:
@@ -125,6 +135,7 @@ def export_cancel(*, export_id: uuid.UUID, actor: Actor) -> ListExport:
     export.finished_at = clock.now()
     export.save(update_fields=["state", "finished_at"])
     _record(actor, "list_export_cancel", export)
+    _start_next(export)
     transaction.on_commit(_draft(export).discard)
     return export
 
@@ -180,7 +191,9 @@ def export_write(export_id: int, rows_read: int) -> None:
 def exports_sweep() -> int:
     """Go on with exports whose worker died; remove files whose time is over. How many had nobody."""
     now = clock.now()
-    stale = ListExport.objects.filter(state__in=ListExport.BUSY, due_at__lte=now).order_by("due_at")[:50]
+    stale = ListExport.objects.filter(
+        ~Exists(_before(OuterRef("requested_by"), OuterRef("pk"))), state__in=ListExport.BUSY, due_at__lte=now
+    ).order_by("due_at")[:50]
     for export in stale:
         with transaction.atomic():
             ListExport.objects.filter(pk=export.pk, lease__isnull=True).update(due_at=now + PATIENCE)
@@ -247,15 +260,19 @@ def _finish(export: ListExport, draft: Draft) -> None:
     draft.put(export.part_size, b"")
     SHEETS[export.format].finish(draft.part, path)
     now = clock.now()
-    done = _held(export).update(
-        state=ListExport.State.READY,
-        lease=None,
-        file_name=name,
-        file_size=path.stat().st_size,
-        file_sha256=_digest(path),
-        finished_at=now,
-        expires_at=now + KEPT,
-    )
+    size, digest = path.stat().st_size, _digest(path)
+    with transaction.atomic():
+        done = _held(export).update(
+            state=ListExport.State.READY,
+            lease=None,
+            file_name=name,
+            file_size=size,
+            file_sha256=digest,
+            finished_at=now,
+            expires_at=now + KEPT,
+        )
+        if done:
+            _start_next(export)
     if not done:
         path.unlink()
         raise Stopped
@@ -263,12 +280,18 @@ def _finish(export: ListExport, draft: Draft) -> None:
 
 
 def _claimed(export_id: int, rows_read: int) -> ListExport | None:
-    """The export, if nobody has it and it still stands where the task was told: a doubled task does nothing."""
+    """The export, if it is its turn, nobody has it and it stands where the task was told: a doubled task does nothing."""
     with transaction.atomic():
         now = clock.now()
         free = Q(lease__isnull=True) | Q(due_at__lte=now)
         rows = claim(
-            ListExport.objects.filter(free, pk=export_id, rows_read=rows_read, state__in=ListExport.BUSY)
+            ListExport.objects.filter(
+                free,
+                ~Exists(_before(OuterRef("requested_by"), OuterRef("pk"))),
+                pk=export_id,
+                rows_read=rows_read,
+                state__in=ListExport.BUSY,
+            )
         )
         if not rows:
             return None
@@ -304,7 +327,27 @@ def _hand_over(export: ListExport) -> None:
 
 
 def _fail(export: ListExport, code: str) -> None:
-    _held(export).update(state=ListExport.State.FAILED, lease=None, error_code=code, finished_at=clock.now())
+    with transaction.atomic():
+        failed = {"state": ListExport.State.FAILED, "lease": None, "error_code": code}
+        if _held(export).update(**failed, finished_at=clock.now()):
+            _start_next(export)
+
+
+def _before(asker: Any, export: Any) -> QuerySet[ListExport]:
+    """Exports of the same asker that were asked for before this one and have not ended; both may be outer columns."""
+    return ListExport.objects.filter(requested_by=asker, pk__lt=export, state__in=ListExport.BUSY)
+
+
+def _start_next(ended: ListExport) -> None:
+    """Wake a worker for the asker's next export, in the transaction that ends the one before."""
+    # Whoever asks at this moment sees the end, or is seen here.
+    advisory("list_export", ended.requested_by_id)
+    mine = ListExport.objects.filter(requested_by=ended.requested_by_id, state__in=ListExport.BUSY)
+    following = mine.order_by("pk").first()
+    # What is before the one that ended was woken already.
+    if following is not None and following.pk > ended.pk:
+        ListExport.objects.filter(pk=following.pk).update(due_at=clock.now() + PATIENCE)
+        enqueue(TASK, following.pk, 0)
 
 
 def _tidy() -> None:

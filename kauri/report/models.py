@@ -87,6 +87,8 @@ class ReportDownload(models.Model):
 class ListExport(models.Model):
     """A long list as a file: written by a worker, piece by piece, kept for its asker alone.
 
+    An operator's exports are written one after the other, in the order in which they were asked for.
+
     ``query`` names the columns too. What is on disk and known to be whole is said by ``rows_read`` and
     ``part_size``: whoever goes on cuts the file there.
     """
@@ -135,7 +137,7 @@ class ListExport(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("requested_by",),
-                condition=Q(state__in=["waiting", "running"]),
+                condition=Q(state="running"),
                 name="export_one_at_a_time",
             ),
             # No name, no download: what is not whole has none.

@@ -17,7 +17,8 @@ from django.utils import timezone
 from PIL import Image
 
 from kauri.account import cases
-from kauri.account.models import SignIn, TOTPDevice, User, VerificationCase
+from kauri.account.factor_reset import factor_reset_propose
+from kauri.account.models import FactorReset, SignIn, TOTPDevice, User, VerificationCase
 from kauri.balance import adjustments, ledger
 from kauri.balance.adjustments import Place
 from kauri.balance.chart import AccountKind, TransferKind
@@ -41,7 +42,7 @@ from kauri.withdrawal_order.closing import closing_propose
 from kauri.withdrawal_order.models import Closing, WithdrawalPart
 from kauri.withdrawal_order.screened import withdrawal_screen
 from kauri.withdrawal_order.services import WithdrawalRequest, withdrawal_create
-from tests.moves import as_owner, give
+from tests.moves import as_owner, give, six_digits
 
 PASSWORD = "a long enough passphrase"
 DESTINATION = "0x8ba1f109551bD432803012645Ac136ddd64DBA72"
@@ -338,3 +339,14 @@ def two_people(number: int) -> None:
             "insert into ledger_period (starts_at, ends_at, closed_at, actor) values (%s, %s, now(), 'test')",
             [day, day + timedelta(days=1)],
         )
+
+
+def factor_reset(number: int) -> FactorReset:
+    """A lost phone, and the proposal that waits."""
+    maker, lost = operator("Administrator"), operator("Support", f"lost{number}@example.com")
+    return factor_reset_propose(
+        operator_id=lost.user.public_id,
+        reason="phone stolen",
+        code=six_digits(maker.user),
+        actor=maker.user.as_actor(),
+    )

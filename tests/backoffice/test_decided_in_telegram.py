@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from kauri.account import telegram
 from kauri.account.limits import limits_set
@@ -18,12 +19,13 @@ from kauri.balance import invariants
 from kauri.common import clock
 from kauri.common.actor import SYSTEM, Actor
 from kauri.core.audit import audit
-from kauri.core.models import AuditEntry, Currency
+from kauri.core.models import AuditEntry, Currency, OutboxEvent
+from kauri.core.outbox import emit
 from kauri.exchange_rate.services import usd_rate_set
 from kauri.internal_movement_order.models import MovementDetail
 from kauri.internal_movement_order.services import MovementRequest, movement_create
 from kauri.notification.models import Delivery
-from kauri.notification.services import deliveries_sweep
+from kauri.notification.services import deliveries_sweep, outbox_dispatch
 from kauri.order_core import asking, dialog
 from kauri.order_core.models import Approval, ApprovalVote, DecisionAsk, OperatorLimit, Order, Policy
 from kauri.order_core.reasons import rule_text
@@ -450,8 +452,8 @@ def test_an_order_that_another_has_taken_is_not_decided_on(
 ) -> None:
     user, other = link(101), link(102)
     order = ask()
-    waiting.withdrawal_take(order_id=order.public_id, actor=other.as_actor())
     press(telegram_api, 101, "Approve")
+    waiting.withdrawal_take(order_id=order.public_id, actor=other.as_actor())
     say(telegram_api, 101, six_digits(user))
     assert telegram_api.chat(101)[-1].startswith(f"{other.email} took it at")
     assert ApprovalVote.objects.count() == 0
@@ -558,3 +560,150 @@ def test_devices_are_the_operators_own(telegram_api: BotApi, link: Link, ask: As
     say(telegram_api, 101, six_digits(other))
     assert "wrong or was used already" in telegram_api.chat(101)[-1]
     assert ApprovalVote.objects.count() == 0
+
+
+def live(api: BotApi, number: int) -> list[str]:
+    """The words of all buttons that somebody's chat shows."""
+    rows = [row for place, shown in api.buttons.items() if place[0] == number for row in shown]
+    return [button["text"] for row in rows for button in row]
+
+
+def test_on_hold_the_buttons_go_and_put_back_it_asks_anew(
+    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain
+) -> None:
+    user, other = link(101), link(102)
+    order = ask()
+    old = telegram_api.button(101, "Approve")
+    waiting.withdrawal_hold(order_id=order.public_id, reason="papers", actor=other.as_actor())
+    drain()
+    assert live(telegram_api, 101) + live(telegram_api, 102) == []
+    assert f"{other.email} put it on hold at" in telegram_api.chat(101)[0]
+    telegram_api.press(old, 101, 1)
+    run_bot(telegram_api)
+    assert telegram_api.notes[-1].startswith(f"{other.email} put it on hold at")
+    waiting.withdrawal_unhold(order_id=order.public_id, actor=other.as_actor())
+    drain()
+    first, second = telegram_api.chat(101)
+    assert first.endswith("a later message asks, if it is yours to decide.")
+    assert second.startswith("⏳ Withdrawal: 4000 UAH")
+    assert live(telegram_api, 101) == ["Approve", "Reject"]
+    assert telegram_api.button(101, "Approve") != old
+    telegram_api.press(old, 101, 1)
+    run_bot(telegram_api)
+    assert ApprovalVote.objects.count() == 0
+    press(telegram_api, 101, "Approve")
+    say(telegram_api, 101, six_digits(user))
+    drain()
+    assert ApprovalVote.objects.get().actor_id == str(user.pk)
+    assert live(telegram_api, 102) == []
+    assert telegram_api.chat(102)[-1].split("\n")[-1].startswith(f"{user.email} approved it at")
+
+
+def test_put_aside_and_back_before_anybody_was_told_leaves_one_question(
+    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain
+) -> None:
+    user = link(101)
+    order = ask()
+    for _time in range(2):
+        waiting.withdrawal_hold(order_id=order.public_id, reason="papers", actor=user.as_actor())
+        waiting.withdrawal_unhold(order_id=order.public_id, actor=user.as_actor())
+    drain()
+    assert live(telegram_api, 101) == ["Approve", "Reject"]
+
+
+def test_what_another_has_shows_its_buttons_to_them_alone(
+    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain
+) -> None:
+    link(101)
+    other = link(102)
+    order = ask()
+    waiting.withdrawal_take(order_id=order.public_id, actor=other.as_actor())
+    drain()
+    assert (live(telegram_api, 101), live(telegram_api, 102)) == ([], ["Approve", "Reject"])
+    assert f"{other.email} took it at" in telegram_api.chat(101)[0]
+    waiting.withdrawal_untake(order_id=order.public_id, actor=other.as_actor())
+    drain()
+    assert live(telegram_api, 101) == ["Approve", "Reject"]
+    assert len(telegram_api.chat(101)) == 1
+
+
+def test_decided_on_the_page_the_buttons_go(telegram_api: BotApi, link: Link, ask: Ask, drain: Drain) -> None:
+    link(101)
+    other = link(102)
+    order = ask()
+    services.withdrawal_reject(order_id=order.public_id, actor=other.as_actor(), reason="no")
+    drain()
+    assert live(telegram_api, 101) + live(telegram_api, 102) == []
+
+
+def tie(operator: User, number: int) -> None:
+    """The operator opens a link of their own in Telegram."""
+    with transaction.atomic():
+        made = telegram.link_make(User.objects.select_for_update().get(pk=operator.pk), operator.as_actor())
+    telegram.telegram_verify(code=made.code, telegram_id=number, username="", ip="", is_own_bot=True)
+
+
+def untie(operator: User) -> None:
+    User.objects.filter(pk=operator.pk).update(telegram_id=None)
+    operator.refresh_from_db()
+
+
+def test_who_is_tied_later_is_asked_about_what_waits_once(
+    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "TIED_AT_MOST", 2)
+    late, other = link(101), link(102)
+    untie(late)
+    orders = [ask() for _number in range(4)]
+    waiting.withdrawal_hold(order_id=orders[0].public_id, reason="papers", actor=other.as_actor())
+    tie(late, 101)
+    drain()
+    # The oldest first, none that is on hold, two at most, and a word of the rest.
+    shown = telegram_api.chat(101)
+    assert len(shown) == 3
+    assert sum(str(order.public_id) in text for order in orders[1:3] for text in shown) == 2
+    assert sum("More orders wait for you" in text for text in shown) == 1
+    assert live(telegram_api, 101) == ["Approve", "Reject"] * 2
+    late.refresh_from_db()
+    untie(late)
+    tie(late, 101)
+    drain()
+    asks = DecisionAsk.objects.filter(operator=late)
+    assert set(asks.values_list("round", flat=True)) == {1}
+    assert (asks.count(), live(telegram_api, 101)) == (3, ["Approve", "Reject"] * 3)
+    # Another chat is asked anew, and the one of before has no buttons any more.
+    late.refresh_from_db()
+    untie(late)
+    tie(late, 103)
+    drain()
+    assert live(telegram_api, 103) == ["Approve", "Reject"] * 2
+    assert live(telegram_api, 101) == ["Approve", "Reject"]
+    press(telegram_api, 103, "Approve")
+    say(telegram_api, 103, six_digits(late))
+    assert ApprovalVote.objects.get().actor_id == str(late.pk)
+
+
+def test_who_may_not_decide_is_tied_and_asked_nothing(
+    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain
+) -> None:
+    late = link(101, "Support")
+    untie(late)
+    ask()
+    tie(late, 101)
+    drain()
+    assert telegram_api.chat(101) == []
+
+
+def test_two_events_of_one_tie_at_once_ask_once(
+    telegram_api: BotApi, link: Link, ask: Ask, drain: Drain
+) -> None:
+    late = link(101)
+    untie(late)
+    ask()
+    tie(late, 101)
+    for _time in range(3):
+        emit("operator.tied", subject_type="user", subject_id=late.public_id, payload={})
+    waiting_events = list(OutboxEvent.objects.filter(dispatched_at__isnull=True).values_list("pk", flat=True))
+    together(len(waiting_events), lambda number: outbox_dispatch(waiting_events[number]))
+    drain()
+    assert live(telegram_api, 101) == ["Approve", "Reject"]

@@ -15,9 +15,12 @@ from django.urls import reverse
 from kauri.balance.models import SelfCheck
 from kauri.common import clock
 from kauri.common.actor import SYSTEM
+from kauri.common.scopes import Scope
 from kauri.core.models import Currency, Heartbeat, Provider, ScheduleRun
 from kauri.exchange_rate.services import usd_rate_set
-from kauri.order_core.models import Order
+from kauri.order_core.holding import HoldState, hold_state
+from kauri.order_core.models import Approval, Order
+from kauri.order_core.states import OrderType
 from kauri.payment_provider.models import Payin
 from tests.backoffice import scene
 
@@ -50,7 +53,7 @@ def counts(page: str) -> list[int]:
 @pytest.mark.usefixtures("busy")
 def test_work_comes_first_and_counts(at_desk: AtDesk) -> None:
     page = at_desk("Senior").get(reverse("admin:index")).content.decode()
-    assert counts(page) == [2, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1]
+    assert counts(page) == [2, 0, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1]
     assert "1 waits longer than 30 minutes" in page
     assert 'data-testid="next"' in page
     assert "every law holds" in page
@@ -86,7 +89,7 @@ def test_every_number_leads_to_its_rows(at_desk: AtDesk) -> None:
     client = at_desk("Senior")
     page = client.get(reverse("admin:index")).content.decode()
     found = re.findall(r'class="k-card-count" href="([^"]+)"[^>]* data-testid="count">(\d+)<', page)
-    assert len(found) == 13
+    assert len(found) == 14
     for url, count in found:
         rows = client.get(url.replace("&amp;", "&")).content.decode()
         assert rows.count('<tr class="data-row') == int(count), url
@@ -99,7 +102,7 @@ def test_every_number_leads_to_its_rows(at_desk: AtDesk) -> None:
 @pytest.mark.usefixtures("house")
 def test_an_empty_house_says_so(at_desk: AtDesk) -> None:
     page = at_desk("Senior").get(reverse("admin:index")).content.decode()
-    assert counts(page) == [0] * 13
+    assert counts(page) == [0] * 14
     assert "Nobody waits for a decision." in page
     assert "Nothing is owed and nothing is held yet." in page
     assert "no worker has ever reported" in page
@@ -140,7 +143,7 @@ def test_the_figures_refresh_without_the_page(at_desk: AtDesk) -> None:
     client = at_desk("Senior")
     part = client.get(reverse("admin:desk")).content.decode()
     assert "<html" not in part
-    assert counts(part) == [2, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1]
+    assert counts(part) == [2, 0, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1]
     assert f'data-refresh="{reverse("admin:desk")}"' in client.get(reverse("admin:index")).content.decode()
 
 
@@ -185,3 +188,34 @@ def test_the_palette_finds_by_exact_id(at_desk: AtDesk) -> None:
     operator = client.person.user.email
     assert "/account/user/" not in client.get(search, {"s": operator}).content.decode()
     assert "Nothing matched" in client.get(search, {"s": "0xdoesnotexist"}).content.decode()
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_is_on_hold_for_too_long_is_red_and_leads_to_its_rows(at_desk: AtDesk) -> None:
+    scene.withdrawal(scene.customer("third.customer@example.com", balance="9000"), "3000")
+    holder = scene.operator().user
+    long, short = Approval.objects.order_by("id")[:2]
+    for row, hours in ((long, 25), (short, 23)):
+        Approval.objects.filter(pk=row.pk).update(
+            held_by=holder, held_at=clock.now() - timedelta(hours=hours), held_reason="papers"
+        )
+    client = at_desk("Senior")
+    page = client.get(reverse("admin:index")).content.decode()
+    assert counts(page)[:2] == [1, 2]
+    assert "1 is on hold for more than 24 hours" in page
+    assert "the oldest was put aside" in page
+    rows = client.get(reverse("admin:withdrawal_order_withdrawaldetail_changelist") + "?queue=held_long")
+    found = rows.content.decode()
+    assert found.count('<tr class="data-row') == 1
+    assert str(long.order.public_id) in found
+
+
+@pytest.mark.usefixtures("busy")
+def test_holds_of_others_views_are_not_counted(at_desk: AtDesk) -> None:
+    row = Approval.objects.order_by("id")[0]
+    Approval.objects.filter(pk=row.pk).update(
+        held_by=scene.operator().user, held_at=clock.now(), held_reason="papers"
+    )
+    assert hold_state(OrderType.WITHDRAWAL).count == 1
+    elsewhere = Scope(groups=frozenset({0}))
+    assert hold_state(OrderType.WITHDRAWAL, elsewhere) == HoldState(count=0, oldest=None, overdue=0)

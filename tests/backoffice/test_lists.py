@@ -102,6 +102,7 @@ def _fill(number: int) -> None:
     ReportRun.objects.create(
         definition="balances_and_obligations", format="pdf", as_of=order.created_at, requested_by=user
     )
+    scene.factor_reset(number)
     ListExport.objects.create(
         requested_by=user,
         list_name="account.signin",

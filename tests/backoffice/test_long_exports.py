@@ -394,13 +394,10 @@ def test_somebody_elses_export_is_not_there(finance: Client, at_desk: AtDesk, dr
 
 
 @pytest.mark.usefixtures("many")
-def test_one_at_a_time_and_cancelled(finance: Client, at_desk: AtDesk) -> None:
+def test_cancelled(finance: Client, at_desk: AtDesk) -> None:
     export = ask(finance)
-    answer = finance.post(url(), follow=True)
-    assert "An export of yours is under way" in answer.content.decode()
-    assert ListExport.objects.count() == 1
-    # Another operator's is theirs.
-    assert ask(at_desk("Finance")).pk != export.pk
+    # Another operator's is theirs, and waits for nobody.
+    assert exports.place_of(turn(ask(at_desk("Finance")))) == 0
     exports.export_write(export.pk, 0)
     stop = reverse("admin:report_listexport_stop", args=(export.public_id,))
     assert finance.post(stop, {"_form_submitted": "True"}).status_code == 302
@@ -411,6 +408,85 @@ def test_one_at_a_time_and_cancelled(finance: Client, at_desk: AtDesk) -> None:
     assert code_of(lambda: _cancel(export)) == "wrong_state"
     assert take(finance, export).status_code == 302
     assert ask(finance).pk != export.pk
+
+
+@pytest.mark.usefixtures("many")
+def test_the_second_waits_and_is_started_by_the_end_of_the_first(finance: Client, drain: Drain) -> None:
+    first, second, third = (ask(finance) for _number in range(3))
+    assert queued("export_write") == [(first.pk, 0)]
+    assert [exports.place_of(row) for row in (first, second, third)] == [0, 1, 2]
+    assert "3: 2 exports of yours are before it" in shown(finance, third)
+    assert (
+        "exports of yours are before it: this one waits" in finance.post(url(), follow=True).content.decode()
+    )
+    # Not before its turn, whoever sends a worker.
+    exports.export_write(third.pk, 0)
+    exports.export_write(second.pk, 0)
+    assert standing(second) == standing(third) == ("waiting", None, 0, 0)
+    while turn(first).state == "running":
+        exports.export_write(second.pk, 0)
+        assert standing(second)[0] == "waiting"
+    assert first.state == "ready"
+    assert queued("export_write")[-1] == (second.pk, 0)
+    assert turn(second).state == "running"
+    drain()
+    assert [standing(row)[0] for row in (first, second, third)] == ["ready"] * 3
+    assert second.finished_at is not None
+    assert third.finished_at is not None
+    assert second.finished_at < third.finished_at
+
+
+@pytest.mark.usefixtures("many")
+def test_beyond_the_cap_it_is_refused(finance: Client) -> None:
+    for _number in range(exports.AT_MOST):
+        ask(finance)
+    answer = finance.post(url(), follow=True)
+    assert "Too many exports of yours wait" in answer.content.decode()
+    assert ListExport.objects.count() == exports.AT_MOST
+    _cancel(ListExport.objects.latest("pk"))
+    ask(finance)
+
+
+@pytest.mark.usefixtures("many")
+def test_cancelled_in_the_queue(finance: Client, drain: Drain) -> None:
+    first, second, third = (ask(finance) for _number in range(3))
+    _cancel(second)
+    assert [exports.place_of(row) for row in (first, third)] == [0, 1]
+    assert queued("export_write") == [(first.pk, 0)]
+    turn(first)
+    _cancel(first)
+    assert queued("export_write")[-1] == (third.pk, 0)
+    drain()
+    assert [standing(row)[0] for row in (first, second, third)] == ["cancelled", "cancelled", "ready"]
+
+
+@pytest.mark.usefixtures("many")
+def test_a_worker_that_dies_keeps_nobody_waiting_for_ever(
+    finance: Client, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ask(finance), ask(finance)
+    with monkeypatch.context() as broken:
+        broken.setattr(Draft, "find", lambda *_args: (_ for _ in ()).throw(Killed()))
+        moment = clock.now()
+        for _death in range(3):
+            with clock.standing_at(moment), pytest.raises(Killed):
+                exports.export_write(first.pk, 0)
+            moment += exports.LEASE + timedelta(seconds=1)
+            with clock.standing_at(moment):
+                # The queue behind it is not swept in its place.
+                assert exports.exports_sweep() == 1
+                assert queued("export_write")[-1] == (first.pk, 0)
+        with clock.standing_at(moment):
+            exports.export_write(first.pk, 0)
+    assert standing(first)[0] == "failed"
+    assert queued("export_write")[-1] == (second.pk, 0)
+    # The task that was to go on is lost too: the sweep finds that it is this one's turn.
+    forget_queue()
+    with clock.standing_at(moment + exports.PATIENCE):
+        assert exports.exports_sweep() == 1
+    assert queued("export_write") == [(second.pk, 0)]
+    drain()
+    assert standing(second)[0] == "ready"
 
 
 def _cancel(export: ListExport) -> None:
@@ -557,11 +633,14 @@ def test_the_database_holds_the_same(finance: Client, change: str, law: str) -> 
 @pytest.mark.usefixtures("many")
 def test_one_at_a_time_is_a_law_and_no_row_is_deleted(finance: Client) -> None:
     export = turn(ask(finance))
+    other = ListExport.objects.create(
+        requested_by=export.requested_by, list_name="account.signin", format="csv"
+    )
     with pytest.raises(DatabaseError, match="export_one_at_a_time"), transaction.atomic():
-        ListExport.objects.create(requested_by=export.requested_by, list_name="account.signin", format="csv")
+        ListExport.objects.filter(pk=other.pk).update(state="running")
     with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic():
         ListExport.objects.all()._raw_delete(using="default")
-    assert ListExport.objects.count() == 1
+    assert ListExport.objects.count() == 2
 
 
 @pytest.mark.parametrize("file_format", ["csv", "xlsx"])

@@ -257,3 +257,20 @@ def test_views_and_columns_are_one_query_of_the_page(at_desk: AtDesk) -> None:
             if "core_savedview" in row["sql"] or "core_listchoice" in row["sql"]
         ]
         assert len(asked) == 1, asked
+
+
+@pytest.mark.usefixtures("sign_ins")
+def test_a_view_is_saved_over_in_the_dialog(at_desk: AtDesk) -> None:
+    client = at_desk("Auditor")
+    post(client, "save", **{"query": "succeeded__exact=0", "save-name": "Failed"})
+    page = said(client, f"{list_url(SignIn)}?succeeded__exact=1")
+    [choice] = re.findall(r'<option value="([0-9a-f-]{36}:[0-9a-f]{16})"[^>]*>\s*Failed', page)
+    where = post(client, "replace", **{"query": "succeeded__exact=1&p=3&nothing=1", "over-view": choice})
+    query = SavedView.objects.get().query
+    assert parse_qs(query) == {"succeeded__exact": ["1"], "_cols": [ALL]}
+    assert where == f"{list_url(SignIn)}?{query}"
+    assert tabs(said(client, where)) == [("Failed", True)]
+    # The same dialog, sent again, has seen what is no more; nonsense finds nothing.
+    post(client, "replace", **{"query": "q=x", "over-view": choice})
+    post(client, "replace", **{"query": "q=x", "over-view": "x"})
+    assert SavedView.objects.get().query == query

@@ -1,5 +1,6 @@
 """Customers and operators, their keys, and who verified whom."""
 
+from kauri.account.models.factor_reset import FactorReset
 from kauri.account.models.keys import ApiKey, ConfirmationCode, UsedNonce
 from kauri.account.models.people import GRANTS, CustomerGroup, User, UserManager
 from kauri.account.models.record import CustomerNote, SignIn, VerificationDecision
@@ -19,6 +20,7 @@ __all__ = [
     "ConfirmationCode",
     "CustomerGroup",
     "CustomerNote",
+    "FactorReset",
     "OneTimeLink",
     "RecoveryCode",
     "RefreshToken",

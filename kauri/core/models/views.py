@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from django.contrib.auth.models import Group
@@ -15,6 +16,11 @@ from kauri.common import clock, ids
 QUERY: Final = r"^[A-Za-z0-9_.~%+=&*-]*$"
 LONGEST_QUERY: Final = 2000
 LONGEST_NAME: Final = 60
+
+
+def mark_of(query: str) -> str:
+    """16 hex digits that tell one query from another: what somebody saw of a view before they wrote over it."""
+    return hashlib.sha256(query.encode()).hexdigest()[:16]
 
 
 class SavedView(models.Model):

@@ -34,6 +34,8 @@ class DecisionAsk(models.Model):
     approval = models.ForeignKey(Approval, models.PROTECT, related_name="asks")
     operator = models.ForeignKey(User, models.PROTECT, related_name="+")
     shown = models.CharField(max_length=64)
+    #: Which message it is: an order that was on hold, or another chat, is asked about in a new one.
+    round = models.PositiveSmallIntegerField(default=1, db_default=1)
     step = models.CharField(max_length=6, choices=Step.choices, default=Step.SHOWN)
     decision = models.CharField(max_length=8, choices=ApprovalVote.Decision.choices, blank=True, default="")
     reason = models.CharField(max_length=32, blank=True, default="")

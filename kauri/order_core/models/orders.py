@@ -191,6 +191,8 @@ class Approval(models.Model):
     held_reason = models.CharField(
         _("why it is on hold"), max_length=300, blank=True, default="", db_default=""
     )
+    #: Until which moment of the hold operators were told that it lasts; see :mod:`kauri.order_core.holding`.
+    held_told_to = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("since"), default=clock.now)
     decided_at = models.DateTimeField(_("decided"), null=True)
 
@@ -212,9 +214,15 @@ class Approval(models.Model):
                 & ~models.Q(held_reason=""),
                 name="approval_on_hold",
             ),
+            models.CheckConstraint(
+                condition=models.Q(held_told_to__isnull=True)
+                | models.Q(held_at__isnull=False, held_told_to__gt=models.F("held_at")),
+                name="approval_told_of_hold",
+            ),
         )
         indexes = (
             models.Index(fields=("created_at",), name="approval_queue", condition=models.Q(state="pending")),
+            models.Index(fields=("held_at",), name="approval_held", condition=~models.Q(held_at=None)),
         )
 
     def __str__(self) -> str:

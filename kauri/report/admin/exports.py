@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib import admin, messages
@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -34,7 +34,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.errors import KauriError, text_for
-from kauri.report.exports import PERMISSION, export_cancel, export_open
+from kauri.report.exports import PERMISSION, export_cancel, export_open, place_of
 from kauri.report.models import ListExport
 
 _TONES = {"waiting": "info", "running": "info", "ready": "good", "failed": "bad"}
@@ -61,6 +61,7 @@ class ListExportAdmin(ReadOnlyAdmin):
                     "seen_list",
                     "format",
                     "state_label",
+                    "place",
                     "why",
                     "progress_bar",
                     "rows_total",
@@ -111,6 +112,19 @@ class ListExportAdmin(ReadOnlyAdmin):
         if not obj.error_code:
             return EMPTY
         return badge(text_for(obj.error_code, (get_language() or "en")[:2]), "bad")
+
+    @display(description=_("place in the queue"))
+    def place(self, obj: ListExport) -> Any:
+        """Of one's own exports; nothing for the one that is being written."""
+        ahead = place_of(obj)
+        if not ahead:
+            return EMPTY
+        said = ngettext(
+            "%(place)s: %(count)s export of yours is before it",
+            "%(place)s: %(count)s exports of yours are before it",
+            ahead,
+        )
+        return said % {"place": ahead + 1, "count": ahead}
 
     @display(description=_("done, %"))
     def progress_bar(self, obj: ListExport) -> SafeString:

@@ -42,7 +42,7 @@ from kauri.common.search import searched
 from kauri.core.admin import PeriodFilter
 from kauri.core.models import AuditEntry
 from kauri.notification.admin import deliveries_table
-from kauri.order_core import risk
+from kauri.order_core import holding, risk
 from kauri.order_core.admin import (
     limit_rows,
     moves_list,
@@ -77,6 +77,7 @@ class QueueFilter(SimpleListFilter):
             ("overdue", _("Waits too long")),
             ("mine", _("Taken by me")),
             ("held", _("On hold")),
+            ("held_long", _("On hold for too long")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -85,6 +86,8 @@ class QueueFilter(SimpleListFilter):
         pending = queryset.filter(order__approval__state=Approval.State.PENDING)
         if self.value() == "held":
             return pending.filter(order__approval__held_at__isnull=False)
+        if self.value() == "held_long":
+            return pending.filter(holding.too_long("order__approval__"))
         waiting = pending.filter(order__approval__held_at__isnull=True)
         if self.value() == "overdue":
             return waiting.filter(order__approval__created_at__lt=clock.now() - selectors.OVERDUE_AFTER)
@@ -161,7 +164,10 @@ class WithdrawalAdmin(ReadOnlyAdmin):
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
         # A queue is worked from its head; a list of the past is read from its end.
-        return ("order__approval__created_at",) if request.GET.get("queue") else ("-order_id",)
+        queue = request.GET.get("queue", "")
+        if queue.startswith("held"):
+            return ("order__approval__held_at",)
+        return ("order__approval__created_at",) if queue else ("-order_id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WithdrawalDetail]:
         return narrow(selectors.details(), request.user.scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import Group
@@ -14,8 +15,9 @@ from kauri.account.models import CustomerGroup, User
 from kauri.common.actor import SYSTEM, Actor
 from kauri.core import views
 from kauri.core.models import AuditEntry, ListChoice, SavedView
+from kauri.core.models.views import mark_of
 from kauri.core.selectors import list_state
-from tests.moves import code_of, six_digits
+from tests.moves import code_of, six_digits, together
 
 Operator = Callable[..., Actor]
 LIST = "account.signin"
@@ -220,3 +222,51 @@ def test_the_database_holds_the_same(operator: Operator, change: str, law: str) 
     views.columns_choose(list_name=LIST, columns=["ip"], actor=mine)
     with pytest.raises(DatabaseError, match=law), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(change)
+
+
+def test_its_owner_saves_over_a_view_with_before_and_after(operator: Operator) -> None:
+    mine, other = operator("Auditor"), operator("Auditor")
+    view = save(mine)
+    seen = mark_of(view.query)
+    replace = partial(views.view_replace, list_name=LIST)
+    other_list = partial(replace, list_name="core.auditentry", view_id=view.public_id, seen=seen)
+    assert code_of(lambda: other_list(query="q=x", actor=mine)) == "not_found"
+    assert (
+        code_of(lambda: replace(view_id=view.public_id, query="q=x", seen=seen, actor=other)) == "not_found"
+    )
+    bad = "q=<x>"
+    assert (
+        code_of(lambda: replace(view_id=view.public_id, query=bad, seen=seen, actor=mine))
+        == "validation_error"
+    )
+    replace(view_id=view.public_id, query="q=x", seen=seen, actor=mine)
+    view.refresh_from_db()
+    assert (view.name, view.query) == ("Failed", "q=x")
+    entry = AuditEntry.objects.get(verb="view_replace")
+    assert (entry.before, entry.after) == ({"query": "succeeded__exact=0"}, {"query": "q=x"})
+    # What was seen is not what stands now.
+    assert (
+        code_of(lambda: replace(view_id=view.public_id, query="q=y", seen=seen, actor=mine))
+        == "changed_meanwhile"
+    )
+    replace(view_id=view.public_id, query="q=x", seen=mark_of("q=x"), actor=mine)
+    assert AuditEntry.objects.filter(verb="view_replace").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_windows_that_save_over_one_view_one_is_told(operator: Operator) -> None:
+    mine = operator("Auditor")
+    view = save(mine)
+    seen = mark_of(view.query)
+    results = together(
+        4,
+        lambda number: code_of(
+            lambda: views.view_replace(
+                list_name=LIST, view_id=view.public_id, query=f"q=x{number}", seen=seen, actor=mine
+            )
+        ),
+    )
+    assert sorted(results) == ["changed_meanwhile"] * 3 + ["ok"]
+    view.refresh_from_db()
+    assert view.query == f"q=x{results.index('ok')}"
+    assert AuditEntry.objects.filter(verb="view_replace").count() == 1
