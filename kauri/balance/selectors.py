@@ -263,25 +263,44 @@ def provider_floats(at: datetime | None = None) -> list[tuple[str, Currency, Dec
     ]
 
 
-def ids_dated(
-    model: type[Transfer | Entry], first: datetime | None, last: datetime | None
-) -> tuple[int | None, int | None]:
-    """Ids between which every row of a period lies (the second excluded): the tables have no index of moments.
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Rows of a period by their ids: all lie from ``first`` up to before ``end``; from ``sure_first`` up to before
+    ``sure_end`` there are no others. None: no bound on that side."""
+
+    first: int | None
+    sure_first: int | None
+    sure_end: int | None
+    end: int | None
+
+
+def ids_dated(model: type[Transfer | Entry], first: datetime | None, last: datetime | None) -> Ids:
+    """The ids of a period: the tables have no index of moments.
 
     The ledger numbers a row and dates it in one statement, so ids and moments go the same way but for the
     seconds that such a statement may wait; ``_OUT_OF_STEP`` is far more.
     """
+    moments = [
+        moment and moment + step
+        for moment, step in (
+            (first, -_OUT_OF_STEP),
+            (first, _OUT_OF_STEP),
+            (last, -_OUT_OF_STEP),
+            (last, _OUT_OF_STEP),
+        )
+    ]
+    asked = [moment for moment in moments if moment is not None]
+    if not asked:
+        return Ids(None, None, None, None)
+    halves = ", ".join([f"({_half(model._meta.db_table)})"] * len(asked))
+    found = iter(_rows(f"select {halves}", [value for moment in asked for value in (moment, moment)])[0])
+    return Ids(*(None if moment is None else int(next(found)) for moment in moments))
+
+
+def _half(table: str) -> str:
+    """The id from which on rows are dated at a moment (said twice) or later, found by halves."""
     return (
-        None if first is None else _numbered(model, first - _OUT_OF_STEP),
-        None if last is None else _numbered(model, last + _OUT_OF_STEP),
-    )
-
-
-def _numbered(model: type[Transfer | Entry], moment: datetime) -> int:
-    """The id from which on rows are dated at ``moment`` or later, found by halves."""
-    table = model._meta.db_table
-    rows = _rows(
-        "with recursive half as ("  # noqa: S608 - the model's own table
+        "with recursive half as ("  # noqa: S608 - a model's own table
         f" select coalesce(min(id), 0) as low, coalesce(max(id), 0) + 1 as high from {table}"
         " union all"
         " select case when r.created_at < %s and r.id < h.high then r.id + 1 else h.low end,"
@@ -289,10 +308,8 @@ def _numbered(model: type[Transfer | Entry], moment: datetime) -> int:
         f" from half h left join lateral (select id, created_at from {table}"
         " where id >= (h.low + h.high) / 2 order by id limit 1) r on true"
         " where h.low < h.high)"
-        " select max(low) from half",
-        [moment, moment],
+        " select max(low) from half"
     )
-    return int(rows[0][0])
 
 
 def order_transfers(order_id: uuid.UUID) -> list[Transfer]:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kauri.balance.models import Entry, Transfer
-from kauri.balance.selectors import ids_dated
+from kauri.balance.selectors import Ids, ids_dated
 from tests.moves import as_owner
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,20 +42,25 @@ def test_no_row_of_the_period_is_left_out(steps: list[tuple[int, int]], since: i
             cursor.execute(INSERT, [number, moment])
         cursor.execute("set session_replication_role = origin")
     first, last = START + timedelta(hours=since), START + timedelta(hours=since + length)
-    low, high = ids_dated(Transfer, first, last)
-    assert low is not None
-    assert high is not None
+    ids = ids_dated(Transfer, first, last)
+    assert None not in {ids.first, ids.sure_first, ids.sure_end, ids.end}
     wanted = set(
         Transfer.objects.filter(created_at__gte=first, created_at__lte=last).values_list("id", flat=True)
     )
-    found = set(Transfer.objects.filter(id__gte=low, id__lt=high).values_list("id", flat=True))
+    found = set(Transfer.objects.filter(id__gte=ids.first, id__lt=ids.end).values_list("id", flat=True))
     assert wanted <= found
     # And hardly any other: rows here are whole hours apart.
     assert found == wanted
+    # Where no moment is looked at, there is no other row; and of those in the middle of the period all are there.
+    sure = set(
+        Transfer.objects.filter(id__gte=ids.sure_first, id__lt=ids.sure_end).values_list("id", flat=True)
+    )
+    inner = Transfer.objects.filter(created_at__gt=first, created_at__lt=last)
+    assert set(inner.values_list("id", flat=True)) <= sure <= wanted
 
 
 @pytest.mark.django_db
 def test_an_empty_ledger_has_no_ids() -> None:
-    assert ids_dated(Entry, START, START) == (0, 0)
-    assert ids_dated(Entry, None, None) == (None, None)
-    assert ids_dated(Entry, START, None) == (0, None)
+    assert ids_dated(Entry, START, START) == Ids(0, 0, 0, 0)
+    assert ids_dated(Entry, None, None) == Ids(None, None, None, None)
+    assert ids_dated(Entry, START, None) == Ids(0, 0, None, None)
