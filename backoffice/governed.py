@@ -134,6 +134,7 @@ GOVERNED: Final = (
         fields=("operation", "currency", "user", "group", "account_type", "unit", *POLICY_FIELDS),
         propose="order_core.change_policy",
         preview=policy_preview,
+        key=("operation", "currency", "user", "group", "account_type"),
     ),
     Governed(
         model=OperatorLimit,
@@ -154,6 +155,7 @@ GOVERNED: Final = (
             "wait_minutes",
         ),
         propose="order_core.change_screeningpolicy",
+        key=("currency",),
     ),
     Governed(
         model=Channel,
@@ -173,6 +175,7 @@ GOVERNED: Final = (
             "hand_over_minutes",
         ),
         propose="payment_provider.change_channel",
+        key=("provider", "currency"),
     ),
     Governed(
         model=ReviewRule,
@@ -188,6 +191,8 @@ GOVERNED: Final = (
             "is_enabled",
         ),
         propose="withdrawal_order.change_reviewrule",
+        # Two rules may look at the same: only its number tells a rule.
+        key=("id",),
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -37,13 +37,15 @@ Allowed = Callable[[Actor, str], Any]
 class Governed:
     """One kind of settings row: its model, the fields that a proposal may change, who may propose, and
     what the second person is shown of its effect. ``codes``: which acts (``propose``, ``approve``) ask for the
-    operator's one-time code again."""
+    operator's one-time code again. ``key``: the fields by which a line of a file finds its row; without one
+    the kind is not imported (:mod:`kauri.core.imports`)."""
 
     model: type[models.Model]
     fields: tuple[str, ...]
     propose: str
     preview: Callable[[Proposal], Any] | None = None
     codes: frozenset[str] = frozenset()
+    key: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -84,6 +86,7 @@ def propose(
     actor: Actor,
     code: str = "",
     effective_from: datetime | None = None,
+    batch: uuid.UUID | None = None,
 ) -> Proposal:
     """Propose that a row's fields (``target_id`` '' for a new row) get these values.
 
@@ -95,7 +98,7 @@ def propose(
         actor, code, "proposal_make", object_type=target.partition(".")[2], object_id=target_id or "new"
     )
     with guard, transaction.atomic():
-        return _proposed(target, target_id, values, reason, actor, code, effective_from)
+        return _proposed(target, target_id, values, reason, actor, code, effective_from, batch=batch)
 
 
 def _proposed(
@@ -107,6 +110,7 @@ def _proposed(
     code: str,
     effective_from: datetime | None = None,
     reverts: Proposal | None = None,
+    batch: uuid.UUID | None = None,
 ) -> Proposal:
     row_type = governed(target)
     require(actor, row_type.propose)
@@ -143,6 +147,7 @@ def _proposed(
         effective_from=effective_from,
         expires_at=max(now, effective_from or now) + LIFE,
         reverts=reverts,
+        batch=batch,
     )
     _record(proposal, "proposal_make", actor, proposal.reason)
     _tell(proposal, "waiting")
@@ -253,7 +258,7 @@ def as_json(value: Any) -> Any:
         return value.pk
     if isinstance(value, Decimal):
         return plain(value)
-    if isinstance(value, (date, datetime)):
+    if isinstance(value, (date, datetime, time)):
         return value.isoformat()
     return value
 

@@ -38,6 +38,8 @@ from kauri.common.code_forms import CodeAlwaysForm, code_field
 from kauri.common.errors import KauriError
 from kauri.common.search import searched
 from kauri.core import proposals
+from kauri.core.admin.batches import BatchesAdmin, BatchFilter
+from kauri.core.admin.imports import ImportAdmin
 from kauri.core.admin.settings import SettingsAdmin, SettingsForm
 from kauri.core.models import Proposal
 
@@ -67,7 +69,7 @@ class GovernedForm(SettingsForm):
 _ASIDE: Final = frozenset({"change_reason", "effective_from", "code"})
 
 
-class GovernedAdmin(SettingsAdmin):
+class GovernedAdmin(ImportAdmin, SettingsAdmin):
     """A settings row whose form makes a proposal and changes nothing."""
 
     form = GovernedForm
@@ -175,12 +177,12 @@ def _keep_code(form: Any, act: str) -> None:
 
 
 @admin.register(Proposal)
-class ProposalAdmin(ReadOnlyAdmin):
+class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
     """What was proposed, what it would change, and the buttons of the second person."""
 
     list_display = ("what", "setting", "state_label", "proposed_by", "proposed", "decided_by", "effective")
     list_display_links = ("what",)
-    list_filter = (("state", ChoicesDropdownFilter),)
+    list_filter = (("state", ChoicesDropdownFilter), BatchFilter)
     exact_search: ClassVar[dict[str, str]] = {
         "public_id": "uuid",
         "proposed_by": "lower",
@@ -190,7 +192,18 @@ class ProposalAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("what", "setting", "state_label", "reason", "proposed_by", "proposed", "expires")},
+            {
+                "fields": (
+                    "what",
+                    "setting",
+                    "state_label",
+                    "reason",
+                    "proposed_by",
+                    "proposed",
+                    "expires",
+                    "same_batch",
+                )
+            },
         ),
         (_("What changes"), {"fields": ("difference",)}),
         (_("What it would have done"), {"fields": ("preview",)}),
