@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django import forms
@@ -19,7 +20,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from kauri.common import clock
-from kauri.common.admin import EMPTY, actor_of, link, list_url, page_link, refusal, table
+from kauri.common.admin import EMPTY, actor_of, badge, link, list_url, page_link, refusal, table, when
 from kauri.common.code_forms import CodeAlwaysForm
 from kauri.common.errors import KauriError
 from kauri.common.search import searched
@@ -153,3 +154,17 @@ def _obstacle(row: Proposal, request: HttpRequest) -> Any:
     if row.state != Proposal.State.PENDING or row.expires_at <= clock.now():
         return _("It does not wait for a decision.")
     return _("You proposed it yourself.") if row.proposed_by_id == request.user.pk else ""
+
+
+def shown_value(field: Any, value: Any) -> Any:
+    """A stored value for people: a choice by its title, a row by its name, nothing as a dash."""
+    if value in (None, ""):
+        return EMPTY
+    if field.is_relation:
+        row = field.related_model._default_manager.filter(pk=value).first()
+        return str(row or value)
+    if isinstance(value, bool):
+        return badge(_("on"), "good") if value else badge(_("off"), "bad")
+    choices: Sequence[Any] = field.flatchoices or ()
+    moment = field.to_python(value) if field.get_internal_type() == "DateTimeField" else None
+    return when(moment) if moment is not None else dict(choices).get(value, value)

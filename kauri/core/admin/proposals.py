@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC
 from typing import Any, ClassVar, Final
 
@@ -31,14 +31,13 @@ from kauri.common.admin import (
     page_url,
     refusal,
     table,
-    when,
     when_column,
 )
 from kauri.common.code_forms import CodeAlwaysForm, code_field
 from kauri.common.errors import KauriError
 from kauri.common.search import searched
 from kauri.core import proposals
-from kauri.core.admin.batches import BatchesAdmin, BatchFilter
+from kauri.core.admin.batches import BatchesAdmin, BatchFilter, shown_value
 from kauri.core.admin.imports import ImportAdmin
 from kauri.core.admin.settings import SettingsAdmin, SettingsForm
 from kauri.core.models import Proposal
@@ -249,7 +248,9 @@ class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
         rows = []
         for name, value in obj.after.items():
             field = model._meta.get_field(name)
-            rows.append((field.verbose_name, _shown(field, obj.before.get(name)), _shown(field, value)))
+            rows.append(
+                (field.verbose_name, shown_value(field, obj.before.get(name)), shown_value(field, value))
+            )
         return table((_("Field"), _("Before"), _("After")), rows)
 
     @display(description=_("dry run"))
@@ -388,17 +389,3 @@ class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
         else:
             messages.success(request, str(words))
         return back_to(request, page_url(row))
-
-
-def _shown(field: Any, value: Any) -> Any:
-    """A stored value for people: a choice by its title, a row by its name, nothing as a dash."""
-    if value in (None, ""):
-        return EMPTY
-    if field.is_relation:
-        row = field.related_model._default_manager.filter(pk=value).first()
-        return str(row or value)
-    if isinstance(value, bool):
-        return badge(_("on"), "good") if value else badge(_("off"), "bad")
-    choices: Sequence[Any] = field.flatchoices or ()
-    moment = field.to_python(value) if field.get_internal_type() == "DateTimeField" else None
-    return when(moment) if moment is not None else dict(choices).get(value, value)
