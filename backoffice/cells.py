@@ -1,4 +1,4 @@
-"""A cell as people read it, as text that no spreadsheet runs.
+"""A cell as people read it.
 
 The house's own cells are read as text rather than given to django-import-export: that library would
 write fields, past the columns of the list and past the pages' own rights, and would hold all rows at once.
@@ -6,13 +6,9 @@ write fields, past the columns of the list and past the pages' own rights, and w
 
 from __future__ import annotations
 
-import re
 from html.parser import HTMLParser
 from typing import Final
 
-#: What a spreadsheet would run; a plain number, with its currency or without, is none of it.
-_FORMULA: Final = re.compile(r"\s*[=+\-@\t\r|%]")
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?( [A-Z0-9]{2,12})?")
 _VOID: Final = frozenset({"br", "img", "input", "hr"})
 _INLINE: Final = frozenset({"u", "i", "b"})
 _SILENT: Final = ("k-none", "material-symbols-outlined")
@@ -73,8 +69,3 @@ def text_of(value: object) -> str:
     cell.feed(str(value))
     cell.close()
     return " ".join("".join(cell.parts).split())
-
-
-def harmless(text: str) -> str:
-    """``text`` as no spreadsheet runs it: what looks like a formula gets an apostrophe before it."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

@@ -137,6 +137,7 @@ GOVERNED: Final = (
         fields=("operation", "currency", "user", "group", "account_type", "unit", *POLICY_FIELDS),
         propose="order_core.change_policy",
         preview=policy_preview,
+        key=("operation", "currency", "user", "group", "account_type"),
     ),
     Governed(
         model=OperatorLimit,
@@ -157,6 +158,7 @@ GOVERNED: Final = (
             "wait_minutes",
         ),
         propose="order_core.change_screeningpolicy",
+        key=("currency",),
     ),
     Governed(
         model=Channel,
@@ -176,6 +178,7 @@ GOVERNED: Final = (
             "hand_over_minutes",
         ),
         propose="payment_provider.change_channel",
+        key=("provider", "currency"),
     ),
     Governed(
         model=ReviewRule,
@@ -191,6 +194,8 @@ GOVERNED: Final = (
             "is_enabled",
         ),
         propose="withdrawal_order.change_reviewrule",
+        # Two rules may look at the same: only its number tells a rule.
+        key=("id",),
     ),
     # Off is one person's act (kauri/core/switches.py); on again comes through here.
     Governed(
@@ -205,18 +210,21 @@ GOVERNED: Final = (
         propose="core.change_currency",
         # The books are kept at the scale.
         fixed=frozenset({"code", "kind", "scale"}),
+        key=("code",),
     ),
     Governed(
         model=Network,
         fields=("code", "title", "currency", "environment", "confirmations", "explorer_url", "is_enabled"),
         propose="core.change_network",
         fixed=frozenset({"code", "currency"}),
+        key=("code",),
     ),
     Governed(
         model=Pair,
         fields=("base", "quote", "price_scale", "is_enabled"),
         propose="core.change_pair",
         fixed=frozenset({"base", "quote"}),
+        key=("base", "quote"),
     ),
     # Where money goes by, and the keys to it: whoever has a session and no authenticator changes nothing.
     Governed(
@@ -236,6 +244,7 @@ GOVERNED: Final = (
         codes=frozenset({"propose", "approve"}),
         secrets=frozenset({"credentials_secret"}),
         fixed=frozenset({"code", "kind", "adapter"}),
+        key=("code",),
     ),
     Governed(
         model=Group,

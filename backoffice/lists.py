@@ -14,11 +14,12 @@ from django.db import transaction
 from django.http import HttpRequest, QueryDict
 from django.utils.text import capfirst
 
-from backoffice.cells import harmless, text_of
+from backoffice.cells import text_of
 from kauri.account.models import User
 from kauri.common import clock
 from kauri.common.admin import HouseAdmin
 from kauri.common.errors import KauriError
+from kauri.common.formulas import harmless
 from kauri.common.listed import COLUMNS, PASSING, ListedChangeList
 from kauri.payment_card.numbers import has_number
 

@@ -38,8 +38,30 @@ def code_again(
     return _asker().guard(actor, code, act, object_type=object_type, object_id=object_id)
 
 
+class SpentCode(str):
+    """Stands for a code that its operator has used up for all acts of one press (:func:`spend`).
+
+    No form and no request can make one: they carry plain texts.
+    """
+
+    operator_id: str
+
+
+def spend(actor: Actor, code: str) -> SpentCode:
+    """Use up the operator's code, in the caller's transaction, for several acts that would each ask for it.
+
+    The answer is good as ``code`` of each of them. Raises as :func:`operator_code`.
+    """
+    operator_code(actor, code)
+    spent = SpentCode()
+    spent.operator_id = actor.id
+    return spent
+
+
 def operator_code(actor: Actor, code: str) -> None:
     """Use up the operator's code. Raises ``totp_required``, ``totp_invalid``."""
+    if isinstance(code, SpentCode) and code.operator_id == actor.id:
+        return
     _asker().prove(actor, code)
 
 

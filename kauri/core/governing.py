@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
@@ -35,7 +35,8 @@ class Governed:
     ``codes``: which acts (``propose``, ``approve``) ask for the operator's one-time code again. ``secrets``: fields
     with a JSON object of names and secret texts. ``fixed``: fields that are chosen once, for a new row. ``may(actor, target_id)`` raises ``forbidden`` for whoever the
     change would favour; it holds for both people. ``title``: what the setting is called where the model's name says
-    something else, and ``url(target_id, label)`` where its page is not found by its key.
+    something else, and ``url(target_id, label)`` where its page is not found by its key. ``key``: the fields by which
+    a line of a file finds its row; without one the kind is not imported (:mod:`kauri.core.imports`).
     """
 
     model: type[models.Model]
@@ -48,6 +49,7 @@ class Governed:
     may: Callable[[Actor, str], None] | None = None
     title: Any = ""
     url: Callable[[str, str], str] | None = None
+    key: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,7 +119,7 @@ def as_json(value: Any) -> Any:
         return value.pk
     if isinstance(value, Decimal):
         return plain(value)
-    if isinstance(value, (date, datetime)):
+    if isinstance(value, (date, datetime, time)):
         return value.isoformat()
     if isinstance(value, (set, frozenset, models.QuerySet)):
         return sorted(as_json(one) for one in value)

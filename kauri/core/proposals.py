@@ -37,6 +37,7 @@ def propose(
     actor: Actor,
     code: str = "",
     effective_from: datetime | None = None,
+    batch: uuid.UUID | None = None,
 ) -> Proposal:
     """Propose that a row's fields (``target_id`` '' for a new row) get these values.
 
@@ -48,7 +49,7 @@ def propose(
         actor, code, "proposal_make", object_type=target.partition(".")[2], object_id=target_id or "new"
     )
     with guard, transaction.atomic():
-        return _proposed(target, target_id, values, reason, actor, code, effective_from)
+        return _proposed(target, target_id, values, reason, actor, code, effective_from, batch=batch)
 
 
 def _proposed(
@@ -60,6 +61,7 @@ def _proposed(
     code: str,
     effective_from: datetime | None = None,
     reverts: Proposal | None = None,
+    batch: uuid.UUID | None = None,
 ) -> Proposal:
     row_type = governed(target)
     require(actor, row_type.propose)
@@ -103,6 +105,7 @@ def _proposed(
         effective_from=effective_from,
         expires_at=max(now, effective_from or now) + LIFE,
         reverts=reverts,
+        batch=batch,
     )
     _record(proposal, "proposal_make", actor, proposal.reason)
     _tell(proposal, "waiting")

@@ -14,10 +14,11 @@ from django.urls import reverse
 from openpyxl import load_workbook
 
 from backoffice import exports
-from backoffice.cells import harmless, text_of
+from backoffice.cells import text_of
 from kauri.account.models import SignIn
 from kauri.common import clock
 from kauri.common.admin import copyable, list_url, money, page_url, when
+from kauri.common.formulas import harmless
 from kauri.core.models import AuditEntry, Currency
 from kauri.report.models import ListExport
 from tests.backoffice import scene

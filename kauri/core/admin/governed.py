@@ -17,6 +17,7 @@ from kauri.common.admin import actor_of, page_link, page_url, refusal
 from kauri.common.code_forms import code_field
 from kauri.common.errors import KauriError
 from kauri.core import governing, proposals
+from kauri.core.admin.imports import ImportAdmin
 from kauri.core.admin.settings import SettingsAdmin, SettingsForm
 
 
@@ -36,7 +37,7 @@ class GovernedForm(SettingsForm):
     aside: ClassVar[tuple[str, ...]] = ("change_reason", "effective_from", "one_time_code")
 
 
-class GovernedAdmin(SettingsAdmin):
+class GovernedAdmin(ImportAdmin, SettingsAdmin):
     """A settings row whose form makes a proposal and changes nothing."""
 
     form = GovernedForm

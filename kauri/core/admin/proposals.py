@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from django import forms
@@ -32,13 +32,13 @@ from kauri.common.admin import (
     page_url,
     refusal,
     table,
-    when,
     when_column,
 )
 from kauri.common.code_forms import CodeAlwaysForm
 from kauri.common.errors import KauriError
 from kauri.common.search import searched
 from kauri.core import governing, proposals
+from kauri.core.admin.batches import BatchesAdmin, BatchFilter, shown_value
 from kauri.core.models import Proposal
 
 STATE_TONES: Final[dict[str, str]] = {
@@ -87,12 +87,12 @@ def _keep_code(form: Any, act: str) -> None:
 
 
 @admin.register(Proposal)
-class ProposalAdmin(ReadOnlyAdmin):
+class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
     """What was proposed, what it would change, and the buttons of the second person."""
 
     list_display = ("what", "setting", "state_label", "proposed_by", "proposed", "decided_by", "effective")
     list_display_links = ("what",)
-    list_filter = (("state", ChoicesDropdownFilter),)
+    list_filter = (("state", ChoicesDropdownFilter), BatchFilter)
     exact_search: ClassVar[dict[str, str]] = {
         "public_id": "uuid",
         "proposed_by": "lower",
@@ -102,7 +102,18 @@ class ProposalAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("what", "setting", "state_label", "reason", "proposed_by", "proposed", "expires")},
+            {
+                "fields": (
+                    "what",
+                    "setting",
+                    "state_label",
+                    "reason",
+                    "proposed_by",
+                    "proposed",
+                    "expires",
+                    "same_batch",
+                )
+            },
         ),
         (_("What changes"), {"fields": ("difference",)}),
         (_("What it would have done"), {"fields": ("preview",)}),
@@ -159,7 +170,7 @@ class ProposalAdmin(ReadOnlyAdmin):
             elif isinstance(value, dict):
                 shown = _entries(old or {}, value), _entries(value, old or {})
             else:
-                shown = _shown(field, old), _shown(field, value)
+                shown = shown_value(field, old), shown_value(field, value)
             rows.append((field.verbose_name, *shown))
         return table((_("Field"), _("Before"), _("After")), rows)
 
@@ -312,20 +323,6 @@ def _may(request: HttpRequest, row: Proposal) -> bool:
     except KauriError:
         return False
     return True
-
-
-def _shown(field: Any, value: Any) -> Any:
-    """A stored value for people: a choice by its title, a row by its name, nothing as a dash."""
-    if value in (None, ""):
-        return EMPTY
-    if field.is_relation:
-        row = field.related_model._default_manager.filter(pk=value).first()
-        return str(row or value)
-    if isinstance(value, bool):
-        return badge(_("on"), "good") if value else badge(_("off"), "bad")
-    choices: Sequence[Any] = field.flatchoices or ()
-    moment = field.to_python(value) if field.get_internal_type() == "DateTimeField" else None
-    return when(moment) if moment is not None else dict(choices).get(value, value)
 
 
 def _listed(field: Any, keys: set[Any], sign: str) -> Any:

@@ -107,6 +107,7 @@ ACTS: Final[dict[str, Words]] = {
     "secrets_rotate": gettext_lazy("Secrets encrypted anew"),
     "session_end": gettext_lazy("Session ended"),
     "session_reuse": gettext_lazy("Used token shown again"),
+    "settings_import": gettext_lazy("Settings proposed by a file"),
     "set_new_password": gettext_lazy("Password set anew"),
     "switch_expire": gettext_lazy("Switch's time is over"),
     "switch_off": gettext_lazy("Switched off"),

@@ -259,6 +259,8 @@ class Proposal(models.Model):
     reverts = models.OneToOneField(
         "self", models.PROTECT, null=True, related_name="reverted_by", verbose_name=_("takes back")
     )
+    #: Changes that one person proposed together, by one file.
+    batch = models.UUIDField(_("import"), null=True, editable=False)
 
     class Meta:
         ordering = ("-id",)
@@ -284,6 +286,9 @@ class Proposal(models.Model):
                 fields=("id",), name="proposal_open", condition=models.Q(state__in=["pending", "approved"])
             ),
             models.Index(fields=("target", "target_id", "-id"), name="proposal_by_row"),
+            models.Index(
+                fields=("batch", "-id"), name="proposal_by_batch", condition=models.Q(batch__isnull=False)
+            ),
         )
 
     def __str__(self) -> str:
