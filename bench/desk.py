@@ -27,6 +27,7 @@ from guardian.shortcuts import assign_perm
 
 from backoffice import defaults
 from backoffice.demo import crowd
+from backoffice.memory import settle
 from bench import desk_pages, machine
 from kauri.account.models import CustomerGroup, TOTPDevice, User
 
@@ -56,6 +57,7 @@ def main() -> int:
     """Make the crowd where it is missing, ask for every page, tell which are slow."""
     before = machine.load()
     _prepare()
+    settle()
     facts = machine.facts() | {"orders": ORDERS, "rounds": ROUNDS, "load_before": before}
     found: list[Figure] = []
     connection.settings_dict["OPTIONS"]["options"] += f" -c role={settings.KAURI.database_role}"

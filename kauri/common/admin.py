@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, ClassVar
 
 from django import forms
@@ -227,9 +228,16 @@ def label_column(field: str, title: object, tones: dict[str, str]) -> Column:
     def column(self: Any, obj: Any) -> SafeString:
         del self
         value = getattr(obj, field)
-        return badge(getattr(obj, f"get_{field}_display")(), tones.get(str(value), ""))
+        words = _titles(obj._meta.get_field(field)).get(value, value)
+        return badge(words, tones.get(str(value), ""))
 
     return column
+
+
+@cache
+def _titles(field: Any) -> dict[Any, Any]:
+    """What a field's choices are called: Django makes this anew for every cell."""
+    return dict(field.flatchoices)
 
 
 def raw_column(field: str, title: object) -> Column:
@@ -315,6 +323,8 @@ class HouseAdmin(ListedAdmin, PagedAdmin):
     exact_search: ClassVar[dict[str, str]] = {}
     actions: ClassVar[Sequence[str]] = ()
     show_add_link = True
+    #: Unfold asks for these with every row, and a template that misses something looks through all there is.
+    list_sections: ClassVar[Sequence[Any]] = ()
 
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         **FORMFIELD_OVERRIDES,
