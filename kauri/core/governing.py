@@ -234,7 +234,10 @@ def parsed(secret: str) -> dict[str, str]:
 
 
 def in_words(row_type: Governed, values: Values) -> Values:
-    """The values as the audit keeps them: rows by what they are called, of secrets their names."""
+    """The values as the audit keeps them: several rows by what they are called, of secrets their names.
+
+    One row stays a key: who edited for whom is found by it.
+    """
     return {name: _in_words(row_type, name, value) for name, value in values.items()}
 
 
@@ -244,9 +247,6 @@ def _in_words(row_type: Governed, name: str, value: Any) -> Any:
     field: Any = row_type.model._meta.get_field(name)
     if name in row_type.many:
         return row_names(field.related_model, value)
-    if field.is_relation and value is not None:
-        row = field.related_model._default_manager.filter(pk=value).first()
-        return str(row) if row is not None else value
     return value
 
 

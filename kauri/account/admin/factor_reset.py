@@ -89,7 +89,7 @@ class FactorResetAdmin(ReadOnlyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: FactorReset | None = None) -> bool:
         del obj
-        return request.user.has_perm("auth.view_group") and not request.user.scope.is_limited
+        return bool(request.user.has_perm("auth.view_group"))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
