@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from django.contrib.auth.models import Group
@@ -17,11 +18,13 @@ from kauri.account.operators import CHANGE, not_of_own_role, of_another_operator
 from kauri.account.selectors import require_permission, require_whole
 from kauri.common import clock
 from kauri.common.actor import Actor
-from kauri.common.admin import badge, list_url, money, order_link, refusal, table, when
+from kauri.common.admin import EMPTY, badge, digits, list_url, money, order_link, refusal, table, when
 from kauri.common.errors import KauriError, text_for
 from kauri.core.governing import Governed
 from kauri.core.models import Currency, Network, Pair, Proposal, Provider, Switch
 from kauri.core.switches import STOP
+from kauri.exchange_rate.models import UsdRate
+from kauri.exchange_rate.selectors import usd_rate
 from kauri.order_core.dry_run import SHOWN, DryRun, policy_dry_run
 from kauri.order_core.models import POLICY_FIELDS, OperatorLimit, Order, Policy, ScreeningPolicy
 from kauri.order_core.states import FINAL
@@ -96,6 +99,20 @@ def _outcome(code: str) -> SafeString:
     if code in _OUTCOMES:
         return badge(_OUTCOMES[code], "good" if code == "passed" else "warn")
     return badge(text_for(code, (get_language() or "en")[:2]), "bad")
+
+
+def rate_preview(proposal: Proposal) -> SafeString:
+    """A proposed rate beside the one that counts now."""
+    currency = Currency.objects.get(pk=proposal.after["currency"])
+    price = Decimal(proposal.after["price"])
+    try:
+        now = usd_rate(currency)
+    except KauriError as error:
+        return format_html('<p class="k-empty">{}</p>', refusal(error))
+    change = f"{(price / now.price - 1) * 100:+.2f} %"
+    head = (_("Now, US dollars for one"), _("Good until"), _("Proposed"), _("Change"))
+    until = when(now.expires_at) if now.expires_at else EMPTY
+    return table(head, [(digits(now.price), until, digits(price), change)])
 
 
 def blast_radius(code: str) -> list[tuple[Any, Any]]:
@@ -262,5 +279,13 @@ GOVERNED: Final = (
         may=of_another_operator,
         title=gettext_lazy("operator"),
         url=lambda target_id, label: list_url(User, who="operators", q=label),
+    ),
+    # Limits, thresholds and review rules in dollars hang on it.
+    Governed(
+        model=UsdRate,
+        fields=("currency", "price", "source", "expires_at"),
+        propose="exchange_rate.set_usdrate",
+        preview=rate_preview,
+        fixed=frozenset({"currency", "price", "source", "expires_at"}),
     ),
 )

@@ -18,9 +18,10 @@ from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, Validat
 from django.db import models
 from django.utils.crypto import salted_hmac
 
-from kauri.common.actor import Actor
+from kauri.common.actor import Actor, request_id
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
+from kauri.common.models import ActorStamp
 from kauri.common.money import plain
 
 Allowed = Callable[[Actor, str], Any]
@@ -94,10 +95,13 @@ def require(actor: Actor, permission: str) -> None:
         raise KauriError("forbidden", f"{actor.label} lacks {permission}")
 
 
-def row_of(row_type: Governed, target_id: str, *, for_change: bool = False) -> models.Model:
-    """The row, locked when it is to be changed; a new one for ''. Raises ``not_found``."""
+def row_of(row_type: Governed, target_id: str, maker: Actor, *, for_change: bool = False) -> models.Model:
+    """The row, locked when it is to be changed; a new one for '', by its maker. Raises ``not_found``."""
     if not target_id:
-        return row_type.model()
+        made = row_type.model()
+        if isinstance(made, ActorStamp):
+            made.stamp(maker, request_id.get())
+        return made
     rows = row_type.model._default_manager.filter(pk=target_id)
     row = (lock(rows) if for_change else rows).first()
     if row is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db import DatabaseError, models, transaction
 
 from kauri.common import clock
-from kauri.common.actor import Actor
+from kauri.common.actor import Actor, ActorKind
 from kauri.common.errors import KauriError
 from kauri.common.locks import lock
 from kauri.core import governing
@@ -72,7 +72,7 @@ def _proposed(
         raise KauriError("validation_error", fields=dict.fromkeys(sorted(foreign), "not governed"))
     if row_type.may is not None:
         row_type.may(actor, target_id)
-    row = governing.row_of(row_type, target_id)
+    row = governing.row_of(row_type, target_id, actor)
     after = {name: as_json(value) for name, value in values.items()}
     before = {name: as_json(field_value(row, name)) for name in after} if target_id else {}
     if target_id:
@@ -218,7 +218,8 @@ def _apply(proposal: Proposal, actor: Actor) -> None:
     row_type = governed(proposal.target)
     try:
         with transaction.atomic():
-            row = governing.row_of(row_type, proposal.target_id, for_change=True)
+            maker = Actor(ActorKind.OPERATOR, str(proposal.proposed_by_id), proposal.proposed_by)
+            row = governing.row_of(row_type, proposal.target_id, maker, for_change=True)
             moved = [
                 name
                 for name, value in proposal.before.items()

@@ -13,7 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from kauri.common import clock
 from kauri.common.admin import (
@@ -25,13 +30,14 @@ from kauri.common.admin import (
     badge,
     bound_column,
     list_url,
+    page_url,
     when_column,
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
-from kauri.core.models import Currency
+from kauri.core.models import Currency, Proposal
 from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import USD
-from kauri.exchange_rate.services import usd_rate_set
+from kauri.exchange_rate.services import usd_rate_propose
 
 
 class RateForm(BaseDialogForm):
@@ -54,6 +60,9 @@ class RateForm(BaseDialogForm):
         initial=24,
         widget=UnfoldAdminIntegerFieldWidget,
         help_text=_("After that, what depends on it is refused until there is a new one."),
+    )
+    reason = forms.CharField(
+        label=_("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
     )
 
 
@@ -88,22 +97,28 @@ class UsdRateAdmin(ReadOnlyAdmin):
         permissions=["say"],
         dialog={
             "title": _("Set a rate"),
-            "description": _("It counts from now on. What was judged before keeps the rate of its moment."),
+            "description": _(
+                "A second person decides; it counts from then on. What was judged before keeps the rate of its moment."
+            ),
             "form_class": RateForm,
-            "form_submit_text": _("Set the rate"),
+            "form_submit_text": _("Propose the rate"),
         },
     )
     def say(self, request: HttpRequest, form: RateForm) -> HttpResponse:
         given: dict[str, Any] = form.cleaned_data
+        made: list[Proposal] = []
         attempt(
             request,
-            lambda: usd_rate_set(
-                currency_id=given["currency"].pk,
-                price=given["price"],
-                source=given["source"],
-                good_for=timedelta(hours=given["hours"]),
-                actor=actor_of(request),
+            lambda: made.append(
+                usd_rate_propose(
+                    currency_id=given["currency"].pk,
+                    price=given["price"],
+                    source=given["source"],
+                    good_for=timedelta(hours=given["hours"]),
+                    reason=given["reason"],
+                    actor=actor_of(request),
+                )
             ),
-            _("The rate is set."),
+            _("Proposed. Nothing has changed yet: a second person decides."),
         )
-        return back_to(request, list_url(UsdRate))
+        return back_to(request, page_url(made[0]) if made else list_url(UsdRate))

@@ -294,8 +294,17 @@ def test_a_rate_is_set_by_a_dialog(at_desk: AtDesk) -> None:
     give(scene.customer("rate@example.com"), "UAH", "1")
     uah = LedgerAccount.objects.filter(currency__code="UAH")[0].currency_id
     values = {**SENT, "currency": uah, "price": "0.0241", "source": "central bank", "hours": "24"}
+    values["reason"] = "today's"
     finance.post(dialog("exchange_rate_usdrate_say"), values)
+    assert not UsdRate.objects.exists()
+    row, senior = Proposal.objects.get(), at_desk("Senior")
+    page = senior.get(page_url(row)).content.decode()
+    assert "0.0241" in page
+    assert "central bank" in page
+    senior.post(dialog("core_proposal_approve", row.public_id), {**SENT, "reason": ""})
     assert UsdRate.objects.get().price == Decimal("0.0241")
     assert "0.0241" in finance.get(reverse("admin:exchange_rate_usdrate_changelist")).content.decode()
     finance.post(dialog("exchange_rate_usdrate_say"), {**values, "price": "-1"})
-    assert UsdRate.objects.count() == 1
+    assert Proposal.objects.count() == 1
+    finance.post(dialog("exchange_rate_usdrate_say"), {**values, "price": "0.0482"})
+    assert "+100.00 %" in senior.get(page_url(Proposal.objects.first())).content.decode()

@@ -12,10 +12,11 @@ from django.db import DatabaseError, transaction
 
 from kauri.common import clock
 from kauri.common.actor import SYSTEM, Actor
-from kauri.core.models import AuditEntry, Currency
+from kauri.core import proposals
+from kauri.core.models import AuditEntry, Currency, Proposal
 from kauri.exchange_rate.models import UsdRate
 from kauri.exchange_rate.selectors import usd_rate, usd_rates, usd_value
-from kauri.exchange_rate.services import usd_rate_set
+from kauri.exchange_rate.services import usd_rate_propose, usd_rate_set
 from tests.moves import as_owner, code_of
 
 
@@ -81,14 +82,9 @@ def test_what_is_no_rate(house: None, fields: dict[str, Any]) -> None:
     assert UsdRate.objects.count() == 0
 
 
-def test_who_sets_a_rate_is_on_record_and_it_stays(operator: Callable[..., Actor]) -> None:
-    finance = operator("Finance")
-    assert code_of(lambda: set_rate("EUR", "1.1", operator("Support"))) == "forbidden"
-    row = set_rate("EUR", "1.1", finance)
-    assert (row.actor_label, AuditEntry.objects.get(verb="usd_rate_set").after["price"]) == (
-        finance.label,
-        "1.1",
-    )
+def test_a_rate_is_on_record_and_it_stays(house: None) -> None:
+    row = set_rate("EUR", "1.1")
+    assert AuditEntry.objects.get(verb="usd_rate_set").after["price"] == "1.1"
     for sql in ("update exchange_rate_usdrate set price = 9", "delete from exchange_rate_usdrate"):
         with pytest.raises(DatabaseError) as caught, transaction.atomic(), as_owner() as cursor:
             cursor.execute(sql)
@@ -101,3 +97,38 @@ def test_who_sets_a_rate_is_on_record_and_it_stays(operator: Callable[..., Actor
                 f" values ({row.currency_id}, {price}, 'x', now(), now() + interval '1 h', 'system', '0', 's', '')"
             )
         assert caught.value.__cause__.sqlstate == "23514"  # type: ignore[union-attr]
+
+
+def propose(actor: Actor, code: str = "EUR", price: str = "1.1", **fields: Any) -> Proposal:
+    values = {"source": "central bank", "good_for": timedelta(hours=1), "reason": "today's", **fields}
+    return usd_rate_propose(currency_id=_currency(code).pk, price=price, actor=actor, **values)
+
+
+def test_people_set_a_rate_by_two(operator: Callable[..., Actor]) -> None:
+    treasury, senior = operator("Treasury"), operator("Senior")
+    assert code_of(lambda: set_rate("EUR", "1.1", treasury)) == "forbidden"
+    assert code_of(lambda: propose(operator("Support"))) == "forbidden"
+    assert code_of(lambda: propose(treasury, reason=" ")) == "validation_error"
+    for fields in ({"price": "0"}, {"source": " "}, {"good_for": timedelta(days=32)}, {"code": "USD"}):
+        assert code_of(lambda fields=fields: propose(treasury, **fields)) == "validation_error"
+    row = propose(treasury)
+    assert not UsdRate.objects.exists()
+    assert code_of(lambda: usd_rate(_currency("EUR"))) == "rate_unavailable"
+    with clock.standing_at(row.proposed_at + timedelta(minutes=20)):
+        assert proposals.approve(proposal_id=row.public_id, actor=senior).state == "applied"
+        found = usd_rate(_currency("EUR"))
+    # It counts from the decision, and lasts until the moment that was proposed.
+    assert (found.price, found.quoted_at) == (Decimal("1.1"), row.proposed_at + timedelta(minutes=20))
+    made = UsdRate.objects.get()
+    assert timedelta(minutes=39) < made.expires_at - made.quoted_at <= timedelta(minutes=40)
+    assert (made.actor_kind, made.actor_id, made.actor_label) == ("operator", treasury.id, treasury.label)
+    verbs = AuditEntry.objects.filter(object_type="usdrate").order_by("id").values_list("verb", flat=True)
+    assert list(verbs) == ["proposal_make", "proposal_approve", "proposal_apply"]
+
+
+def test_a_rate_whose_time_is_over_before_the_decision_does_not_count(operator: Callable[..., Actor]) -> None:
+    row = propose(operator("Finance"))
+    with clock.standing_at(row.proposed_at + timedelta(hours=2)):
+        done = proposals.approve(proposal_id=row.public_id, actor=operator("Senior"))
+    assert done.state == "failed"
+    assert not UsdRate.objects.exists()
