@@ -18,7 +18,7 @@ from kauri.common.actor import Actor
 from kauri.common.documents import Document
 from kauri.core import proposals
 from kauri.core.models import Currency
-from kauri.exchange_rate.services import usd_rate_set
+from kauri.exchange_rate.services import usd_rate_propose
 from kauri.order_core.models import Policy
 from kauri.order_core.services import books_check
 from kauri.order_core.states import OrderType
@@ -61,13 +61,15 @@ class Finance:
             if code != "USDT":
                 moved = price * Decimal(str(round(1 + self.chance.gauss(0.002, 0.02), 4)))
                 self.prices[code] = moved.quantize(Decimal("0.000001"))
-            usd_rate_set(
+            made = usd_rate_propose(
                 currency_id=Currency.objects.get(code=code).pk,
                 price=self.prices[code],
                 source="Treasury's weekly sheet",
                 good_for=timedelta(days=RATE_DAYS + 2),
+                reason="This week's sheet",
                 actor=self.finance,
             )
+            proposals.approve(proposal_id=made.public_id, actor=self.senior)
 
     def corrections(self, customer: User, now: datetime) -> None:
         """One correction that a second person has posted, one that waits, and a limit that waits too."""
