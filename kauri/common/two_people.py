@@ -21,6 +21,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from kauri.common import documents
+from kauri.common.actor import Actor
 from kauri.common.admin import (
     ReadOnlyAdmin,
     ReasonForm,
@@ -59,41 +60,22 @@ class ProposalForm(forms.ModelForm):
         return Document(given.name, given.read(documents.MAX_DOCUMENT + 1))
 
 
-class TwoPeopleAdmin(ReadOnlyAdmin):
-    """Rows with ``public_id``, ``state``, ``proposed_by(_id)``, ``document_name`` and ``document_sha256``."""
+class ProposingAdmin(ReadOnlyAdmin):
+    """Rows that somebody proposes by the add form, and that wait as ``state`` says: ``public_id``, ``proposed_by_id``."""
 
-    #: What proposes and what decides, as permissions. ``services``: ``propose(form, actor)`` makes the row,
-    #: ``document(row, actor)`` gives its paper; approve, reject and withdraw end a waiting one by its public id.
+    #: What proposes, as a permission; ``propose(form, actor)`` makes the row, whose fields the form has in these sets.
     propose_permission: ClassVar[str]
-    decide_permission: ClassVar[str]
-    services: ClassVar[Mapping[str, Callable[..., Any]]]
-    proposal_form: ClassVar[type[ProposalForm]]
+    proposal_form: ClassVar[type[forms.ModelForm]]
     proposal_fieldsets: ClassVar[Any]
+    proposed_words: ClassVar[Any] = _("Proposed. Nothing has moved yet: a second person decides.")
 
-    actions_detail = ("approve", "reject", "withdraw")
-    proposed = when_column("proposed_at", _("proposed"))
-    decided = when_column("decided_at", _("decided"))
+    def propose(self, form: Any, actor: Actor) -> Any:
+        """Make the row by its service."""
+        raise NotImplementedError
 
     @display(description="#", ordering="id")
     def number(self, obj: Any) -> str:
         return f"#{obj.pk}"
-
-    @display(description=_("document"))
-    def document_link(self, obj: Any) -> SafeString:
-        return link(reverse(f"admin:{self._name}_document", args=(obj.public_id,)), obj.document_name)
-
-    @display(description="SHA-256")
-    def checksum(self, obj: Any) -> SafeString:
-        return copyable(obj.document_sha256)
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<uuid:row_id>/document/", wrap(self.document), name=f"{self._name}_document"),
-            *super().get_urls(),
-        ]
-
-    # Proposing: the add form ---------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(self.propose_permission)
@@ -111,7 +93,7 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
         """Propose what the form says."""
         del obj, change
         try:
-            request._kauri_made = self.services["propose"](form, actor_of(request))
+            request._kauri_made = self.propose(form, actor_of(request))
         except KauriError as error:
             request._kauri_refused = refusal(error)
 
@@ -126,8 +108,47 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
         if made is None:
             messages.error(request, request._kauri_refused)
             return HttpResponseRedirect(request.get_full_path())
-        messages.success(request, _("Proposed. Nothing has moved yet: a second person decides."))
+        messages.success(request, str(self.proposed_words))
         return HttpResponseRedirect(page_url(made))
+
+    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        row = self._waiting(request, object_id)
+        return row is not None and row.proposed_by_id == request.user.pk
+
+    def _waiting(self, request: HttpRequest, object_id: Any) -> Any:
+        row = None if object_id is None else self.get_object(request, str(object_id))
+        return row if row is not None and row.state == "pending" else None
+
+
+class TwoPeopleAdmin(ProposingAdmin):
+    """Rows with ``public_id``, ``state``, ``proposed_by(_id)``, ``document_name`` and ``document_sha256``."""
+
+    #: What decides, as a permission. ``services``: ``propose(form, actor)`` makes the row,
+    #: ``document(row, actor)`` gives its paper; approve, reject and withdraw end a waiting one by its public id.
+    decide_permission: ClassVar[str]
+    services: ClassVar[Mapping[str, Callable[..., Any]]]
+
+    actions_detail = ("approve", "reject", "withdraw")
+    proposed = when_column("proposed_at", _("proposed"))
+    decided = when_column("decided_at", _("decided"))
+
+    @display(description=_("document"))
+    def document_link(self, obj: Any) -> SafeString:
+        return link(reverse(f"admin:{self._name}_document", args=(obj.public_id,)), obj.document_name)
+
+    @display(description="SHA-256")
+    def checksum(self, obj: Any) -> SafeString:
+        return copyable(obj.document_sha256)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:row_id>/document/", wrap(self.document), name=f"{self._name}_document"),
+            *super().get_urls(),
+        ]
+
+    def propose(self, form: Any, actor: Actor) -> Any:
+        return self.services["propose"](form, actor)
 
     # Deciding ------------------------------------------------------------------------------
 
@@ -138,14 +159,6 @@ class TwoPeopleAdmin(ReadOnlyAdmin):
             and row.proposed_by_id != request.user.pk
             and request.user.has_perm(self.decide_permission)
         )
-
-    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        row = self._waiting(request, object_id)
-        return row is not None and row.proposed_by_id == request.user.pk
-
-    def _waiting(self, request: HttpRequest, object_id: Any) -> Any:
-        row = None if object_id is None else self.get_object(request, str(object_id))
-        return row if row is not None and row.state == "pending" else None
 
     @action(
         description=_("Approve and post"),

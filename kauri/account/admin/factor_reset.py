@@ -5,30 +5,29 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from kauri.account import factor_reset
 from kauri.account.models import FactorReset, User
+from kauri.common.actor import Actor
 from kauri.common.admin import (
-    ReadOnlyAdmin,
     ReasonForm,
     actor_of,
     attempt,
     back_to,
     label_column,
     page_url,
-    refusal,
     when_column,
 )
 from kauri.common.code_forms import code_field
-from kauri.common.errors import KauriError
+from kauri.common.two_people import ProposingAdmin
 
 _TONES = {"pending": "info", "done": "good", "rejected": "bad", "expired": "warn"}
 
@@ -61,7 +60,11 @@ class ApproveForm(BaseDialogForm):
 
 
 @admin.register(FactorReset)
-class FactorResetAdmin(ReadOnlyAdmin):
+class FactorResetAdmin(ProposingAdmin):
+    propose_permission = factor_reset.CHANGE
+    proposal_form = ResetForm
+    proposal_fieldsets = ((None, {"fields": ("operator", "reason", "code")}),)
+    proposed_words = _("Proposed. Nothing is taken off yet: a second person decides.")
     list_display = ("number", "operator", "state_label", "proposed_by", "proposed", "until", "decided_by")
     list_display_links = ("number", "operator")
     list_select_related = ("operator",)
@@ -82,10 +85,6 @@ class FactorResetAdmin(ReadOnlyAdmin):
     until = when_column("expires_at", _("to be decided until"))
     decided = when_column("decided_at", _("decided"))
     state_label = label_column("state", _("state"), _TONES)
-
-    @display(description="#", ordering="id")
-    def number(self, obj: FactorReset) -> str:
-        return f"#{obj.pk}"
 
     def has_view_permission(self, request: HttpRequest, obj: FactorReset | None = None) -> bool:
         del obj
@@ -112,41 +111,11 @@ class FactorResetAdmin(ReadOnlyAdmin):
 
         return Form
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else super().get_readonly_fields(request, obj)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None:
-            return ((None, {"fields": ("operator", "reason", "code")}),)
-        return super().get_fieldsets(request, obj)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Propose what the form says."""
-        del obj, change
+    def propose(self, form: ResetForm, actor: Actor) -> FactorReset:
         given = form.cleaned_data
-        try:
-            request._kauri_made = factor_reset.factor_reset_propose(
-                operator_id=given["operator"].public_id,
-                reason=given["reason"],
-                code=given["code"],
-                actor=actor_of(request),
-            )
-        except KauriError as error:
-            request._kauri_refused = refusal(error)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing hangs on it."""
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """The audit has it."""
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        made = getattr(request, "_kauri_made", None)
-        if made is None:
-            messages.error(request, request._kauri_refused)
-            return HttpResponseRedirect(request.get_full_path())
-        messages.success(request, _("Proposed. Nothing is taken off yet: a second person decides."))
-        return HttpResponseRedirect(page_url(made))
+        return factor_reset.factor_reset_propose(
+            operator_id=given["operator"].public_id, reason=given["reason"], code=given["code"], actor=actor
+        )
 
     # Deciding ------------------------------------------------------------------------------
 
@@ -157,14 +126,6 @@ class FactorResetAdmin(ReadOnlyAdmin):
             and request.user.pk not in (row.proposed_by_id, row.operator_id)
             and request.user.has_perm(factor_reset.CHANGE)
         )
-
-    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        row = self._waiting(request, object_id)
-        return row is not None and row.proposed_by_id == request.user.pk
-
-    def _waiting(self, request: HttpRequest, object_id: Any) -> FactorReset | None:
-        row = None if object_id is None else self.get_object(request, str(object_id))
-        return row if row is not None and row.state == FactorReset.State.PENDING else None
 
     @action(
         description=_("Take it off"),
