@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from backoffice.customer import CustomerFacts
+from backoffice.roles import RoleAdmin
 from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
 from kauri.account.operators import (
@@ -61,6 +62,9 @@ from kauri.order_core.models import Order
 from kauri.payment_card.admin import cards_table
 from kauri.payment_card.models import PaymentCard
 from kauri.wallet.models import DepositAddress
+
+#: Both register themselves: who has an account, and what a role may do.
+__all__ = ["CustomerAdmin", "RoleAdmin"]
 
 _ROWS = 20
 

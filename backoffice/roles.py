@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+# Registers the framework's own screen of roles: first, so that ours can take its place.
+import django.contrib.auth.admin  # noqa: F401
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
