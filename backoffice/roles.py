@@ -55,6 +55,8 @@ class RoleAdmin(GovernedAdmin):
     ordering = ("name",)
     filter_horizontal = ("permissions",)
     actions = ()
+    #: Made of proposals, see below; the page links to them.
+    has_versions = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).prefetch_related("permissions")

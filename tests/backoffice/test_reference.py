@@ -173,7 +173,9 @@ def test_a_role_is_changed_by_two(at_desk: AtDesk) -> None:
     entry = AuditEntry.objects.get(verb="proposal_apply")
     assert entry.after == {"permissions": ["order_core.note_order"]}
     assert "account.view_user" in entry.before["permissions"]
-    history = client.get(reverse("admin:auth_group_history", args=(role.pk,))).content.decode()
+    versions = reverse("admin:auth_group_history", args=(role.pk,))
+    assert versions in client.get(page_url(role)).content.decode()
+    history = client.get(versions).content.decode()
     for said in (client.person.user.email, other.person.user.email, "notes only", "account.view_user"):
         assert said in history
 
