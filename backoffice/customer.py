@@ -58,16 +58,12 @@ class CustomerFacts:
     def rules_shown(self, obj: User) -> SafeString:
         """Each field from the row that decides it: the figure leads there."""
         scope = getattr(obj, "viewer_scope", EVERYTHING)
-        found = [policy for policy in standing(obj) if scope.has_currency(policy.currency.pk)]
-        scopes = {
-            row.pk: _scope(row)
-            for row in Policy.objects.filter(
-                pk__in={pk for policy in found for pk in policy.origin.values()}
-            ).select_related("user", "group", "currency")
-        }
+        found, origins = standing(obj)
+        scopes = {row.pk: _scope(row) for row in origins}
         rows = [
             (policy.operation.label, policy.currency, _switch(policy), *_cells(policy, scopes))
             for policy in found
+            if scope.has_currency(policy.currency.pk)
         ]
         headers = (_("Operation"), _("Currency"), _("switched on"), *(title for _field, title in _RULES))
         return table(headers, rows)
@@ -98,8 +94,8 @@ class CustomerFacts:
         return notes_list(obj.notes.order_by("-id"))
 
     def has_note_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        found = None if object_id is None else self.get_object(request, str(object_id))  # type: ignore[attr-defined]
-        return found is not None and not found.is_staff and request.user.has_perm("account.add_customernote")
+        customer = self.customer(request, object_id)  # type: ignore[attr-defined]
+        return customer is not None and request.user.has_perm("account.add_customernote")
 
     @action(
         description=_("Add a note"),

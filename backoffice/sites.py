@@ -49,7 +49,6 @@ from kauri.common.locks import lock
 PENDING: Final = "sign_in"
 PENDING_SECONDS: Final = 600
 HIDDEN_APPS: Final = frozenset({"django_q"})
-_BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
 
 Answer = HttpResponse | TemplateResponse
 
@@ -318,7 +317,7 @@ def _enrolled_device(user: User, key: str, code: str) -> TOTPDevice | None:
 
 def _enter(request: HttpRequest, user: User, device: TOTPDevice) -> HttpResponse:
     target = request.session.pop(PENDING)["next"]
-    auth_login(request, user, backend=_BACKEND)
+    auth_login(request, user)
     otp_login(request, device)
     _record(request, user, user.email, succeeded=True)
     return HttpResponseRedirect(target)

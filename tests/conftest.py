@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,20 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     DatabaseOperations.execute_sql_flush = empty  # type: ignore[method-assign]
     with django_db_blocker.unblock():
         connection.close()
+        _end_what_is_left()
+        connection.close()
+
+
+def _end_what_is_left() -> None:
+    """A database with a session in it can't be dropped, and whatever held it is no test's failure any more.
+
+    The server of a browser's test has a thread, with a session, for each connection that the browser keeps. Its
+    last words are told, so that a test that leaves more than that can be found.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select pid, state, backend_start, query, pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        for left in cursor.fetchall():
+            print(f"left in {connection.settings_dict['NAME']}: {left}", file=sys.stderr)  # noqa: T201

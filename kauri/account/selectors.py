@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Exists, Model, OuterRef, Q, Subquery
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
 
 from kauri.account.models import ApiKey, Session, TOTPDevice, User, WhiteIp
 from kauri.common import clock
@@ -80,7 +80,16 @@ def account_ip_allowed(user: User, ip: str) -> bool:
 
 def has_second_factor(user: User) -> bool:
     """Whether the account is guarded by an authenticator."""
-    return TOTPDevice.objects.filter(user=user, confirmed=True).exists()
+    return _authenticators(user).exists()
+
+
+def with_second_factor(people: QuerySet[User]) -> QuerySet[User]:
+    """The same people, each with ``has_factor``: whether the account is guarded by an authenticator."""
+    return people.annotate(has_factor=Exists(_authenticators(OuterRef("pk"))))
+
+
+def _authenticators(user: User | OuterRef) -> QuerySet[TOTPDevice]:
+    return TOTPDevice.objects.filter(user=user, confirmed=True)
 
 
 @dataclass(frozen=True, slots=True)

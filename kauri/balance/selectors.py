@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 
 from kauri.balance.chart import CHART, AccountKind
 from kauri.balance.models import Entry, LedgerAccount, LedgerDay, Transfer
@@ -314,13 +314,9 @@ def _half(table: str) -> str:
 
 def order_transfers(order_id: uuid.UUID) -> list[Transfer]:
     """The ledger's view of one order, oldest first, entries with their accounts loaded."""
-    return list(
-        Transfer.objects.filter(order_id=order_id)
-        .order_by("id")
-        .prefetch_related(
-            "entries__account__currency", "entries__account__customer", "entries__account__provider"
-        )
-    )
+    entries = Entry.objects.select_related("account__currency", "account__customer", "account__provider")
+    found = Transfer.objects.filter(order_id=order_id).order_by("id")
+    return list(found.prefetch_related(Prefetch("entries", entries)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -359,13 +359,11 @@ class HouseAdmin(ListedAdmin, PagedAdmin):
         """Rows lead to pages named by public ids."""
         return page_url(row)
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+    def row_found(self, request: HttpRequest, object_id: str, from_field: str | None) -> Any:
         """A page is found by public id; by primary key where there is no other."""
         if from_field is None and (value := searched(str(object_id), "uuid")) is not None:
-            return for_viewer(
-                request, self.get_queryset(request).filter(**{self.public_lookup: value}).first()
-            )
-        return super().get_object(request, object_id, from_field)
+            return for_viewer(request, self.page_rows(request).filter(**{self.public_lookup: value}).first())
+        return super().row_found(request, object_id, from_field)
 
     public_lookup = "public_id"
 

@@ -12,22 +12,28 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Final
 
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, ValidationError
 from django.db.models import DateField, Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, checkbox
+from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
 AFTER: Final = "after"
 BEFORE: Final = "before"
+#: No row's key.
+_KEY: Final = "the-key-of-the-row"
 #: Below this an estimate is no better than a guess, and is not rounded.
 _ROUGH: Final = 100
 #: So many keys are handed back to the database as they are.
@@ -299,13 +305,20 @@ class KeysetChangeList(ChangeList):
         return str(self.model_admin.row_url(result))
 
 
+@cache
+def _box() -> str:
+    """The box's markup, with a place for the row's key."""
+    drawn = str(checkbox.render(ACTION_CHECKBOX_NAME, _KEY)).replace("{", "{{").replace("}", "}}")
+    return drawn.replace(_KEY, "{}")
+
+
 class PagedAdmin(ModelAdmin):
     """A list without counts, pages by number or facets, sorted only as an index sorts it."""
 
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = InfinitePaginator
-    list_per_page = 50
+    list_per_page = 25
     #: Few rows, whatever happens: every column may be sorted by.
     is_small: ClassVar[bool] = False
 
@@ -313,6 +326,11 @@ class PagedAdmin(ModelAdmin):
         if self.is_small:
             return super().get_sortable_by(request)
         return [name for name in self.get_list_display(request) if is_indexed(self.model, self._sorts(name))]
+
+    @display(description=ModelAdmin.action_checkbox.short_description)
+    def action_checkbox(self, obj: Model) -> SafeString:
+        """Unfold's own box, which a page of rows draws once: a template for each costs a tenth of the page's time."""
+        return format_html(_box(), obj.pk)
 
     def _sorts(self, name: str) -> str:
         """The path that a column sorts by; empty where it does not."""

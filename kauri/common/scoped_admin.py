@@ -28,7 +28,22 @@ class ScopedAdmin(ModelAdmin):
         return narrow(super().get_queryset(request), request.user.scope)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """While a page is only read its row is found once, whoever asks: the page itself and each of its buttons."""
+        if request.method != "GET":
+            return self.row_found(request, object_id, from_field)
+        known = request.__dict__.setdefault("_kauri_rows", {})
+        name = (self.model, str(object_id), from_field)
+        if name not in known:
+            known[name] = self.row_found(request, object_id, from_field)
+        return known[name]
+
+    def row_found(self, request: HttpRequest, object_id: str, from_field: str | None) -> Any:
+        """The row of a page, None where this operator sees none of that id."""
         return for_viewer(request, super().get_object(request, object_id, from_field))
+
+    def page_rows(self, request: HttpRequest) -> QuerySet[Any]:
+        """The rows that have a page, each with what its page reads."""
+        return self.get_queryset(request)
 
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
         rows = super().get_field_queryset(db, db_field, request)

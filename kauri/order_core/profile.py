@@ -89,16 +89,20 @@ def terms(user: User, language: str) -> dict[str, dict[str, Any]]:
     return blocks
 
 
-def standing(user: User) -> list[policies.Resolved]:
-    """The policy of every operation in every currency that is on, as it holds for ``user``. Two queries."""
-    rows, currencies = _rows(user), list(Currency.objects.filter(is_enabled=True))
-    return [_policy(operation, currency, user, rows) for operation in SHAPES for currency in currencies]
+def standing(user: User) -> tuple[list[policies.Resolved], list[Policy]]:
+    """The policy of every operation in every currency that is on, as it holds for ``user``, and all rows that
+    could say something of them. Two queries."""
+    rows, currencies = (
+        _rows(user, "user", "group", "currency"),
+        list(Currency.objects.filter(is_enabled=True)),
+    )
+    return [_policy(operation, currency, user, rows) for operation in SHAPES for currency in currencies], rows
 
 
-def _rows(user: User) -> list[Policy]:
-    """The rows that could say something of ``user``. One query."""
+def _rows(user: User, *named: str) -> list[Policy]:
+    """The rows that could say something of ``user``, each with what is ``named``. One query."""
     return list(
-        Policy.objects.filter(
+        Policy.objects.select_related(*named).filter(
             Q(user__isnull=True) | Q(user=user),
             Q(group__isnull=True) | Q(group=user.group_id),
             account_type__in=["", user.account_type],

@@ -34,6 +34,7 @@ class OrderStatus(models.TextChoices):
 
 
 FINAL: Final = frozenset({OrderStatus.CLOSED, OrderStatus.ERROR, OrderStatus.CANCELLED, OrderStatus.EXPIRED})
+UNDER_WAY: Final = frozenset(OrderStatus) - FINAL
 
 #: type -> from -> allowed next states. A type that is absent may not move at all.
 Moves = dict[OrderStatus, frozenset[OrderStatus]]

@@ -226,7 +226,7 @@ def deciders(operator_id: int) -> QuerySet[User]:
     allowed = Permission.objects.filter(content_type__app_label=app_label, codename=codename)
     return (
         User.objects.filter(
-            Q(is_superuser=True) | Q(groups__permissions__in=allowed) | Q(user_permissions__in=allowed),
+            Q(is_superuser=True) | Q(groups__permissions__in=allowed),
             is_staff=True,
             is_active=True,
         )

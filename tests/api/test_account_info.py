@@ -9,7 +9,7 @@ from typing import Any
 
 import pyotp
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 
 from kauri.account import tokens
 from kauri.account.models import ApiKey, CustomerGroup, TOTPDevice, User
@@ -334,12 +334,17 @@ def test_the_systems_statistics_are_for_operators_who_may_see_orders(
     assert code(api.get(f"{STATISTICS}?of=system")) == (403, "forbidden")
     seer = Permission.objects.get(codename="view_order", content_type__app_label="order_core")
     # The right alone makes nobody an operator, and an operator without it sees nothing.
-    user.user_permissions.add(seer)
+    seers = Group.objects.create(name="Seers")
+    seers.permissions.add(seer)
+    user.groups.add(seers)
     assert code(api.get(f"{STATISTICS}?of=system")) == (403, "forbidden")
     staff = customer(is_staff=True)
     operators = keyed(staff, "read")
     assert code(operators.get(f"{STATISTICS}?of=system")) == (403, "forbidden")
+    # Rights come by roles: one that a row gives a person alone is none.
     staff.user_permissions.add(seer)
+    assert code(operators.get(f"{STATISTICS}?of=system")) == (403, "forbidden")
+    staff.groups.add(seers)
     assert rows(operators, "&of=system") == [
         ("2026-03-04", "WITHDRAWAL", "out", "UAH", 1, 0, Decimal(0), "UAH", 0)
     ]

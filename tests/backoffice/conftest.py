@@ -11,6 +11,7 @@ from django.test import Client
 from django_otp import DEVICE_ID_SESSION_KEY
 from playwright.sync_api import Browser, sync_playwright
 
+from kauri.common.admin import HouseAdmin
 from tests.backoffice import scene
 from tests.backoffice.telegram import TOKEN, BotApi, serve
 from tests.backoffice.window import Window
@@ -42,6 +43,12 @@ def at_desk(house: None) -> Callable[..., Client]:
         return client
 
     return sign_in
+
+
+@pytest.fixture
+def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists whose rows all fit on one page: a second one needs an estimate of the list's length."""
+    monkeypatch.setattr(HouseAdmin, "list_per_page", 200)
 
 
 @pytest.fixture(scope="module")

@@ -177,4 +177,4 @@ def test_pages_beside_many_orders_take_as_many_queries_as_beside_few(many: None,
         client.get(page_url(row), follow=True)
         with CaptureQueriesContext(connection) as captured:
             assert client.get(page_url(row), follow=True).status_code == 200
-        assert len(captured) <= 40, model
+        assert len(captured) <= 25, model

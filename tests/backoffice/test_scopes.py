@@ -173,7 +173,7 @@ def test_everything_inside_is_listed_as_before(at_desk: AtDesk) -> None:
     assert client.get(page_url(order.withdrawal)).status_code == 200
 
 
-@pytest.mark.usefixtures("filled")
+@pytest.mark.usefixtures("filled", "one_page")
 @pytest.mark.parametrize("model", MODELS, ids=_name)
 def test_a_limited_list_costs_the_same_for_many_rows(model: type[Model], at_desk: AtDesk) -> None:
     person = limited("Auditor", groups=[vip()])

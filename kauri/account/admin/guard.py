@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,8 +11,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from kauri.account.addresses import white_ips_lift
-from kauri.account.models import User, WhiteIp
-from kauri.account.selectors import cooling_until, has_second_factor
+from kauri.account.models import User
+from kauri.account.selectors import cooling_until
 from kauri.account.sessions import account_sign_out
 from kauri.common.admin import (
     EMPTY,
@@ -26,8 +25,6 @@ from kauri.common.admin import (
     table,
     when,
 )
-from kauri.common.scopes import narrow
-from kauri.common.search import searched
 
 _ROWS = 20
 
@@ -39,7 +36,7 @@ class GuardActs:
 
     @display(description=_("second factor"))
     def second_factor(self, obj: User) -> SafeString:
-        return badge(_("on"), "good") if has_second_factor(obj) else badge(_("off"), "warn")
+        return badge(_("on"), "good") if obj.has_factor else badge(_("off"), "warn")
 
     @display(description=_("security changed"))
     def cooling(self, obj: User) -> SafeString | str:
@@ -73,14 +70,21 @@ class GuardActs:
             _("The account may be used from anywhere."),
         )
 
+    def customer(self, request: HttpRequest, object_id: Any) -> User | None:
+        """The customer of that id, if they are there for this operator."""
+        found = None if object_id is None else self.get_object(request, str(object_id))
+        return None if found is None or found.is_staff else found
+
     def has_sign_out_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        person = _customer(request, object_id)
-        return request.user.has_perm("account.secure_user") and person is not None
+        return request.user.has_perm("account.secure_user") and self.customer(request, object_id) is not None
 
     def has_lift_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        person = _customer(request, object_id)
-        may = request.user.has_perm("account.secure_user") and person is not None
-        return may and WhiteIp.objects.filter(user=person).exists()
+        customer = self.customer(request, object_id)
+        return (
+            customer is not None
+            and request.user.has_perm("account.secure_user")
+            and bool(customer.white_ips.all())
+        )
 
     @action(
         description=_("End the sessions"),
@@ -110,13 +114,6 @@ class GuardActs:
     )
     def lift(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         return _act(request, form, object_id, white_ips_lift, _("The address list is empty."))
-
-
-def _customer(request: HttpRequest, object_id: Any) -> User | None:
-    public_id = searched(str(object_id), "uuid")
-    if not isinstance(public_id, uuid.UUID):
-        return None
-    return narrow(User.objects.filter(public_id=public_id, is_staff=False), request.user.scope).first()
 
 
 def _act(request: HttpRequest, form: ReasonForm, object_id: str, service: Any, done: object) -> HttpResponse:

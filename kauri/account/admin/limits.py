@@ -66,8 +66,8 @@ class LimitActs:
     def has_limit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         if not request.user.has_perm(LIMIT) or request.user.scope.is_limited:
             return False
-        operator = _operator(object_id)
-        return operator is not None and operator.pk != request.user.pk
+        found = None if object_id is None else self.get_object(request, str(object_id))
+        return found is not None and found.is_staff and found.pk != request.user.pk
 
     @action(
         description=_("Limit the view"),

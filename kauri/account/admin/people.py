@@ -25,6 +25,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from kauri.account.admin.guard import GuardActs
 from kauri.account.admin.limits import LimitActs
 from kauri.account.models import ApiKey, CustomerGroup, SignIn, User, VerificationDecision
+from kauri.account.selectors import with_second_factor
 from kauri.account.services import account_disable, account_enable, customer_verify
 from kauri.common.admin import (
     EMPTY,
@@ -42,7 +43,6 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.scoped_admin import RelatedDropdownFilter
-from kauri.common.scopes import narrow
 from kauri.common.search import searched
 from kauri.core.admin import NoPopups, PeriodFilter, SettingsAdmin
 
@@ -153,6 +153,11 @@ class PersonAdmin(GuardActs, LimitActs, NoPopups):
         people = super().get_queryset(request)
         return people if sees_operators(request) else people.filter(is_staff=False)
 
+    def page_rows(self, request: HttpRequest) -> QuerySet[User]:
+        return with_second_factor(
+            super().page_rows(request).select_related("group").prefetch_related("white_ips")
+        )
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         # Customers register themselves; operators are made by a command that only the host can run.
         del request
@@ -224,24 +229,17 @@ class PersonAdmin(GuardActs, LimitActs, NoPopups):
         return sign_ins_table(obj.sign_ins.order_by("-id")[:_ROWS])
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("account.verify_user") and self._is_customer(request, object_id)
+        return request.user.has_perm("account.verify_user") and self.customer(request, object_id) is not None
 
     def has_disable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("account.disable_user") and self._is_customer(
-            request, object_id, is_active=True
-        )
+        customer = self.customer(request, object_id)
+        return customer is not None and customer.is_active and request.user.has_perm("account.disable_user")
 
     def has_enable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("account.disable_user") and self._is_customer(
-            request, object_id, is_active=False
+        customer = self.customer(request, object_id)
+        return (
+            customer is not None and not customer.is_active and request.user.has_perm("account.disable_user")
         )
-
-    def _is_customer(self, request: HttpRequest, object_id: Any, **state: bool) -> bool:
-        public_id = searched(str(object_id), "uuid")
-        if not isinstance(public_id, uuid.UUID):
-            return False
-        people = narrow(User.objects.filter(public_id=public_id, is_staff=False, **state), request.user.scope)
-        return people.exists()
 
     @action(
         description=_("Verify"),

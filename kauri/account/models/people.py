@@ -130,7 +130,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         )
         indexes = (
             models.Index(fields=("-created_at",), name="user_newest"),
+            # Whether a row's customer is one that a limited operator sees, without a look at the table.
+            models.Index(fields=("id",), name="user_group_of", include=("group",)),
             models.Index(fields=("username",), name="user_by_name", condition=~models.Q(username="")),
+            # A handful of operators among all customers.
+            models.Index(fields=("email",), name="user_operators", condition=models.Q(is_staff=True)),
         )
         permissions = (
             ("verify_user", "Can verify customers"),

@@ -93,6 +93,8 @@ class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
     list_display = ("what", "setting", "state_label", "proposed_by", "proposed", "decided_by", "effective")
     list_display_links = ("what",)
     list_filter = (("state", ChoicesDropdownFilter), BatchFilter)
+    #: What belongs together is decided together, by one press.
+    list_per_page = 100
     exact_search: ClassVar[dict[str, str]] = {
         "public_id": "uuid",
         "proposed_by": "lower",

@@ -160,6 +160,11 @@ class Screening(models.Model):
                 | (models.Q(payin__isnull=True) & ~models.Q(destination="")),
                 name="screening_of_one_thing",
             ),
+            # Whose money it is: what an operator sees of analyses goes by it.
+            models.CheckConstraint(
+                condition=models.Q(payin__isnull=True) | models.Q(order__isnull=False),
+                name="screening_of_payin_has_order",
+            ),
             models.CheckConstraint(
                 condition=models.Q(score__isnull=True) | models.Q(score__gte=0, score__lte=1),
                 name="screening_score",
