@@ -72,7 +72,7 @@ def screenshots() -> int:
     with throw_away(durable=False, name="screens-pg") as env:
         if browser:
             env[BROWSER_VARIABLE] = str(browser)
-        folder = env["KAURI_SCREENS_DIR"] = str(places.STATE / "screens")
+        folder = env["SCREENS_DIR"] = str(places.STATE / "screens")
         command = ["pytest", "tests/backoffice/screens.py", "-q", *shlex.split(os.environ.get("ARGS", ""))]
         code = run(command, env)
     say(f"pictures: {folder}/uk.html, ru.html, en.html")

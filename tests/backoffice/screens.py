@@ -25,7 +25,7 @@ from tests.backoffice.window import Window, sign_in
 
 pytestmark = [pytest.mark.usefixtures("house"), pytest.mark.timeout(0)]
 
-OUT = Path(os.environ.get("KAURI_SCREENS_DIR", ROOT / ".kauri" / "screens"))
+OUT = Path(os.environ.get("SCREENS_DIR", ROOT / ".kauri" / "screens"))
 #: A desk and a tablet.
 WIDTHS = (1440, 1024)
 #: Titles of rows (switches): data that the house may rename, not words of ours.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from compose.local import environment
+from compose.local import environment, test
 from compose.local.console import SetupError
 
 PORTS = environment.Ports(8000, 8001, 8545)
@@ -68,6 +69,23 @@ def test_the_tests_get_nothing_of_the_callers_settings(monkeypatch: pytest.Monke
         "KAURI_SECRET_KEY": "s",
         "KAURI_STATE_DIR": "/state",
     }
+
+
+def test_what_the_pictures_are_given_is_no_unknown_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings stop at a name of theirs that they don't know: no command may make one up."""
+
+    @contextmanager
+    def nothing(**_options: object) -> Iterator[dict[str, str]]:
+        yield {}
+
+    given: dict[str, str] = {}
+    monkeypatch.setattr(test.nodes, "ensure", lambda: None)
+    monkeypatch.setattr(test.system, "ensure_browser", lambda: None)
+    monkeypatch.setattr(test, "throw_away", nothing)
+    monkeypatch.setattr(test, "run", lambda _command, env: given.update(env) or 0)
+    assert test.screenshots() == 0
+    assert [name for name in given if name.startswith("KAURI_")] == []
+    assert given["SCREENS_DIR"] == str(test.places.STATE / "screens")
 
 
 def test_the_bitcoin_chain_comes_when_its_port_is_named_and_stays(
