@@ -150,7 +150,7 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
-            kwargs["queryset"] = Group.objects.order_by("name")
+            kwargs |= {"queryset": Group.objects.order_by("name"), "label": _("Roles"), "help_text": ""}
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 

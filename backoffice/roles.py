@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 # Registers the framework's own screen of roles: first, so that ours can take its place.
 import django.contrib.auth.admin  # noqa: F401
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -41,8 +44,31 @@ ROLE_APPS = (
 
 
 _VERSIONS = 100
+#: The acts that the framework names itself, in English alone, by how their names begin.
+_ACTS: Final = {
+    "view": _("See: %(what)s"),
+    "add": _("Add: %(what)s"),
+    "change": _("Change: %(what)s"),
+    "delete": _("Delete: %(what)s"),
+}
 
 admin.site.unregister(Group)
+
+
+def said(permission: Permission) -> str:
+    """A permission in the reader's language."""
+    act, _dash, target = permission.codename.partition("_")
+    model = permission.content_type.model_class()
+    if act in _ACTS and model is not None and target == model._meta.model_name:
+        return str(_ACTS[act]) % {"what": model._meta.verbose_name}
+    return gettext(permission.name)
+
+
+class ActsField(forms.ModelMultipleChoiceField):
+    """Permissions to choose from, as a reader knows them."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{capfirst(obj.content_type.app_labeled_name.partition(' | ')[0])} | {said(obj)}"
 
 
 @admin.register(Group)
@@ -80,7 +106,7 @@ class RoleAdmin(GovernedAdmin):
             .exclude(content_type__model__startswith="historical")
             .select_related("content_type")
         )
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+        return super().formfield_for_manytomany(db_field, request, form_class=ActsField, **kwargs)
 
     @display(description=_("permissions"))
     def size(self, obj: Group) -> int:
@@ -91,7 +117,7 @@ class RoleAdmin(GovernedAdmin):
         rows = obj.permissions.select_related("content_type").order_by("content_type__app_label", "codename")
         return table(
             (_("Act"), _("Name")),
-            ((row.name, f"{row.content_type.app_label}.{row.codename}") for row in rows),
+            ((said(row), f"{row.content_type.app_label}.{row.codename}") for row in rows),
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

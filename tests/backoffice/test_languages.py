@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import Promise
 
+from backoffice.roles import ROLE_APPS, said
 from tests.backoffice import scene
 
 CATALOGUE = Path(settings.LOCALE_PATHS[0])
@@ -118,3 +120,15 @@ def test_the_decision_reads_in_the_operators_language(
     page = client.get(url).content.decode()
     for word in words:
         assert word in page
+
+
+@pytest.mark.parametrize("language", ["uk", "ru"])
+def test_what_a_role_may_do_is_said_in_the_readers_language(house: None, language: str) -> None:
+    """The framework keeps the names of permissions in English alone."""
+    offered = Permission.objects.filter(content_type__app_label__in=ROLE_APPS).exclude(
+        content_type__model__startswith="historical"
+    )
+    with translation.override(language):
+        names = {said(permission) for permission in offered.select_related("content_type")}
+    assert len(names) > 100
+    assert [name for name in sorted(names) if name.startswith("Can ") or name.isascii()] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -257,6 +257,10 @@ class HoldAdmin(ReadOnlyAdmin):
         return money(obj.open_amount, obj.currency)
 
 
+#: What a proof counts, in the reader's language.
+_COUNTED: Final = {"entries": _("entries"), "accounts": _("ledger accounts"), "transfers": _("transfers")}
+
+
 @admin.register(SelfCheck)
 class SelfCheckAdmin(ReadOnlyAdmin):
     list_display = ("finished", "scope", "result", "looked_at")
@@ -283,4 +287,4 @@ class SelfCheckAdmin(ReadOnlyAdmin):
 
     @display(description=_("looked at"))
     def looked_at(self, obj: SelfCheck) -> str:
-        return ", ".join(f"{name} {count}" for name, count in obj.counts.items())
+        return ", ".join(f"{_COUNTED.get(name, name)}: {count}" for name, count in obj.counts.items())

@@ -32,7 +32,7 @@ class LedgerAccount(models.Model):
     provider = models.ForeignKey(
         Provider, models.PROTECT, null=True, related_name="ledger_accounts", verbose_name=_("provider")
     )
-    may_be_negative = models.BooleanField(default=False)
+    may_be_negative = models.BooleanField(_("may be negative"), default=False)
     is_inline = models.BooleanField(default=True)
     is_closed = models.BooleanField(_("closed"), default=False)
     balance = MoneyField(_("balance"), default=Decimal(0))

@@ -92,7 +92,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             None,
             {"fields": ("when", "who", "did", "what", "object_id", "about")},
         ),
-        (None, {"fields": ("reason", "ip", "request_id", "difference")}),
+        (None, {"fields": ("reason", "ip", "asked_as", "difference")}),
     )
     when = when_column("at", _("when"))
 
@@ -109,6 +109,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @display(description=_("object"), ordering="object_type")
     def what(self, obj: AuditEntry) -> str:
         return object_title(obj.object_type)
+
+    @display(description=_("request id"))
+    def asked_as(self, obj: AuditEntry) -> SafeString | str:
+        return copyable(obj.request_id) if obj.request_id else EMPTY
 
     @display(description=_("object label"))
     def about(self, obj: AuditEntry) -> str:

@@ -15,8 +15,10 @@ from kauri.core.models import Currency, Provider
 class ProviderBalanceSnapshot(models.Model):
     """What a provider said that we have there, at a moment."""
 
-    provider = models.ForeignKey(Provider, models.PROTECT, related_name="balance_snapshots")
-    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+")
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="balance_snapshots", verbose_name=_("provider")
+    )
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+", verbose_name=_("currency"))
     amount = MoneyField(_("amount"), default=Decimal(0))
     at = models.DateTimeField(_("when"), default=clock.now)
 
