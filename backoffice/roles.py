@@ -13,7 +13,6 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
@@ -68,7 +67,7 @@ class ActsField(forms.ModelMultipleChoiceField):
     """Permissions to choose from, as a reader knows them."""
 
     def label_from_instance(self, obj: Any) -> str:
-        return f"{capfirst(obj.content_type.app_labeled_name.partition(' | ')[0])} | {said(obj)}"
+        return said(obj)
 
 
 @admin.register(Group)
