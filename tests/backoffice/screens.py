@@ -21,7 +21,7 @@ from django.utils.html import escape
 from backoffice.settings.env import ROOT
 from tests.backoffice import filled, scene
 from tests.backoffice.test_lists import _fill
-from tests.backoffice.window import Window, sign_in
+from tests.backoffice.window import Window, shortcut, sign_in
 
 pytestmark = [pytest.mark.usefixtures("house"), pytest.mark.timeout(0)]
 
@@ -113,8 +113,7 @@ def decisions_seen(walk: Walk) -> None:
     for key, name in (("", "decision"), ("a", "approve"), ("r", "reject"), ("n", "note")):
         walk.found.open(path)
         if key:
-            walk.found.page.wait_for_load_state("networkidle")
-            walk.found.page.keyboard.press(key)
+            shortcut(walk.found.page, key)
         walk.take(f"decision {name}")
 
 

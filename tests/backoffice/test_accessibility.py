@@ -16,7 +16,7 @@ from kauri.core.views import default_choose, view_save
 from tests.backoffice import filled, scene
 from tests.backoffice.telegram import BotApi
 from tests.backoffice.test_lists import _fill
-from tests.backoffice.window import Window, sign_in
+from tests.backoffice.window import Window, shortcut, sign_in
 from tests.moves import six_digits
 
 pytestmark = pytest.mark.usefixtures("house")
@@ -123,7 +123,7 @@ def test_the_desk_its_search_a_dialog_and_a_refusal(looked: Window) -> None:
     page = sign_in(looked, person)
     said = findings(page)
     page.wait_for_load_state("networkidle")
-    page.keyboard.press("Control+k")
+    shortcut(page, "Control+k")
     page.wait_for_selector("#search-input-command")
     said += findings(page)
     looked.open(reverse("admin:index"))

@@ -14,7 +14,7 @@ from kauri.account.models import SignIn, TOTPDevice, User
 from kauri.order_core.models import Approval, Order, OrderNote
 from kauri.order_core.states import OrderStatus
 from tests.backoffice import scene
-from tests.backoffice.window import Window, code_of, sign_in
+from tests.backoffice.window import Window, code_of, shortcut, sign_in
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -74,22 +74,22 @@ def test_decide_by_keyboard(window: Callable[..., Window], treasurer: scene.Pers
     found = window()
     sign_in(found, treasurer)
     page = found.open(decision_of(order))
-    page.keyboard.press("t")
+    shortcut(page, "t")
     expect(page.get_by_test_id("taken")).to_have_text("You have taken it")
-    page.keyboard.press("n")
+    shortcut(page, "n")
     page.keyboard.type("called: all is well, art was bought")
     page.get_by_test_id("note-confirm").press("Enter")
     expect(page.locator(".k-notes")).to_contain_text("all is well")
-    page.keyboard.press("a")
+    shortcut(page, "a")
     expect(page.get_by_test_id("approve-confirm")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("#approve-dialog")).to_be_hidden()
     assert status_of(order) == OrderStatus.WAITING_FOR_OPERATOR_CONFIRMATION
-    page.keyboard.press("a")
+    shortcut(page, "a")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{decision_of(second)}")
     assert status_of(order) == OrderStatus.PAYMENT_IN_PROGRESS
-    page.keyboard.press("r")
+    shortcut(page, "r")
     page.select_option("#reject-dialog select", "suspicious_destination")
     page.get_by_test_id("reject-confirm").press("Enter")
     expect(page.locator("body")).to_contain_text("Rejected: 2000 USDT")
@@ -169,7 +169,7 @@ def test_the_palette_opens_with_ctrl_k(
     found = window()
     page = sign_in(found, treasurer)
     page.wait_for_load_state("networkidle")  # the key is heard once the page's scripts are up
-    page.keyboard.press("Control+k")
+    shortcut(page, "Control+k")
     box = page.locator("#search-input-command")
     expect(box).to_be_visible()
     expect(box).to_be_focused()

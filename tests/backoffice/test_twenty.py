@@ -25,7 +25,7 @@ from kauri.order_core.models import Approval, Order, Policy
 from kauri.order_core.states import OrderStatus
 from kauri.payment_provider.models import Payin
 from tests.backoffice import scene
-from tests.backoffice.window import HANDS, Window, past_the_menu, sign_in, tab_until
+from tests.backoffice.window import HANDS, Window, past_the_menu, shortcut, sign_in, tab_until
 from tests.moves import balance_of, give
 
 pytestmark = pytest.mark.usefixtures("house")
@@ -140,11 +140,10 @@ def withdrawals(page: Page, hand: str) -> None:
 
 
 def _press(page: Page, hand: str, key: str, name: str) -> None:
-    page.wait_for_load_state("networkidle")
     if hand == "mouse":
         page.get_by_test_id(name).click()
     else:
-        page.keyboard.press(key)
+        shortcut(page, key)
 
 
 def _type(page: Page, hand: str, field: str, text: str) -> None:

@@ -69,6 +69,12 @@ def tab_until(page: Page, is_there: Callable[[], bool]) -> None:
     raise AssertionError("the keyboard never comes there")
 
 
+def shortcut(page: Page, key: str) -> None:
+    """Press a key of the page's own once it hears keys: its words are drawn before its scripts run."""
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press(key)
+
+
 def past_the_menu(page: Page) -> None:
     """The first stop of a page that is up leads past the side bar."""
     page.wait_for_load_state("networkidle")
