@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
@@ -19,6 +19,9 @@ from kauri.core.models import Currency, Network, Pair, Provider, Switch
 from kauri.order_core.models import POLICY_AMOUNTS, Policy
 from kauri.withdrawal_order.models import ReviewRule
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SEED = ROOT / "fixtures" / "seed"
 
 
@@ -27,14 +30,15 @@ def load() -> dict[str, int]:
     """Create what is missing; returns how many rows of each kind were made."""
     if not try_advisory("defaults"):
         return {}
-    return {
-        "currencies": _create(Currency, "currencies", ("code",)),
-        "networks": _create(Network, "networks", ("code",), currency=_currency),
-        "pairs": _create(Pair, "pairs", ("base", "quote"), base=_currency, quote=_currency),
+    made = {"currencies": _create(Currency, "currencies", ("code",))}
+    currency = _by_code()
+    return made | {
+        "networks": _create(Network, "networks", ("code",), currency=currency),
+        "pairs": _create(Pair, "pairs", ("base", "quote"), base=currency, quote=currency),
         "providers": _create(Provider, "providers", ("code",)),
         "switches": _create(Switch, "switches", ("code",)) + _switches(),
         "customer groups": _create(CustomerGroup, "groups", ("code",)),
-        "policies": _policies(),
+        "policies": _policies(currency),
         "review rules": _review_rules(),
         "roles": _roles(),
     }
@@ -44,8 +48,9 @@ def _read(name: str) -> Any:
     return json.loads((SEED / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def _currency(code: str) -> Currency:
-    return Currency.objects.get(code=code)
+def _by_code() -> Callable[[str], Currency]:
+    """A currency by its code, from one read."""
+    return {row.code: row for row in Currency.objects.all()}.__getitem__
 
 
 def _create(model: Any, name: str, key: tuple[str, ...], **convert: Any) -> int:
@@ -65,7 +70,7 @@ def _switches() -> int:
     return sum(Switch.objects.get_or_create(code=code, defaults={"title": title})[1] for code, title in named)
 
 
-def _policies() -> int:
+def _policies(currency: Callable[[str], Currency]) -> int:
     # Policies have no natural key that an operator could not change: an operation's come once.
     known = set(Policy.history.values_list("operation", flat=True).distinct())
     rows = [row for row in _read("policies") if row["operation"] not in known]
@@ -75,7 +80,7 @@ def _policies() -> int:
             name: Decimal(value) if name in POLICY_AMOUNTS or name == "fee_percent" else value
             for name, value in row.items()
         }
-        Policy.objects.create(currency=_currency(code) if code else None, **values)
+        Policy.objects.create(currency=currency(code) if code else None, **values)
     return len(rows)
 
 
@@ -91,12 +96,12 @@ def _review_rules() -> int:
 
 def _roles() -> int:
     """Roles with their permissions; a role that exists keeps what an administrator gave it."""
-    made = 0
-    for name, permissions in _read("roles").items():
-        group, created = Group.objects.get_or_create(name=name)
-        if created:
-            made += 1
-            for dotted in permissions:
-                app, codename = dotted.split(".")
-                group.permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
-    return made
+    roles, known = _read("roles"), set(Group.objects.values_list("name", flat=True))
+    missing = [name for name in roles if name not in known]
+    if missing:
+        rows = Permission.objects.values_list("content_type__app_label", "codename", "pk")
+        permissions = {f"{app}.{codename}": pk for app, codename, pk in rows}
+        for name in missing:
+            group = Group.objects.create(name=name)
+            group.permissions.add(*(permissions[dotted] for dotted in roles[name]))
+    return len(missing)
