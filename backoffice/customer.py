@@ -28,6 +28,7 @@ from kauri.common.admin import (
     table,
     when,
 )
+from kauri.common.models import choice
 from kauri.common.scopes import EVERYTHING, seen
 from kauri.order_core.admin import NoteForm, notes_list
 from kauri.order_core.models import Policy
@@ -59,9 +60,9 @@ class CustomerFacts:
         """Each field from the row that decides it: the figure leads there."""
         scope = getattr(obj, "viewer_scope", EVERYTHING)
         found, origins = standing(obj)
-        scopes = {row.pk: _scope(row) for row in origins}
+        whose = {row.pk: (page_url(row), badge(_scope(row))) for row in origins}
         rows = [
-            (policy.operation.label, policy.currency, _switch(policy), *_cells(policy, scopes))
+            (policy.operation.label, policy.currency, _switch(policy), *_cells(policy, whose))
             for policy in found
             if scope.has_currency(policy.currency.pk)
         ]
@@ -79,8 +80,8 @@ class CustomerFacts:
             (_("Transfer"), _("Ledger account"), _("Amount"), _("Balance after")),
             (
                 (
-                    page_link(row.transfer, row.transfer.get_kind_display()) + when(row.created_at),
-                    row.account.get_kind_display(),
+                    page_link(row.transfer, choice(row.transfer, "kind")) + when(row.created_at),
+                    choice(row.account, "kind"),
                     money(row.amount, row.account.currency, sign=True),
                     money(row.balance_after, row.account.currency),
                 )
@@ -130,16 +131,16 @@ def _switch(policy: Resolved) -> SafeString:
     return badge(_("off"), "bad") if policy["enabled"] is False else badge(_("on"), "good")
 
 
-def _cells(policy: Resolved, scopes: dict[int, str]) -> Iterable[SafeString]:
+def _cells(policy: Resolved, whose: dict[int, tuple[str, SafeString]]) -> Iterable[SafeString]:
     for name, _title in _RULES:
         value = policy[name]
         if value is None:
             yield EMPTY
             continue
-        row = Policy(pk=policy.origin[name])
+        url, owner = whose[policy.origin[name]]
         unit = " USD" if policy.units.get(name) is Policy.Unit.USD else ""
         said = value if isinstance(value, int) else digits(value)
-        yield link(page_url(row), f"{said}{unit}") + badge(scopes[row.pk])
+        yield link(url, f"{said}{unit}") + owner
 
 
 def _scope(row: Policy) -> str:

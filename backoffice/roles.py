@@ -52,6 +52,9 @@ _ACTS: Final = {
 }
 
 admin.site.unregister(Group)
+# Everybody here says role; the framework's word would stand in the header of its pages.
+Group._meta.verbose_name = _("role")
+Group._meta.verbose_name_plural = _("roles")
 
 
 def said(permission: Permission) -> str:

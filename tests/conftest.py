@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings as kauri_settings
 from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.utils import translation
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
@@ -29,6 +30,13 @@ def _state_in_tmp(settings: Any, tmp_path: Path) -> None:
 def _cheap_passwords(settings: Any) -> None:
     """A password's hash costs a third of a second on purpose; what is tested here is not that."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """Pages are read in several languages; what a request leaves set on the thread is not the next test's."""
+    yield
+    translation.activate(kauri_settings.LANGUAGE_CODE)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -29,7 +29,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from kauri.common import clock
 from kauri.common.errors import KauriError, text_for
 from kauri.common.listed import ListedAdmin, ListedChangeList
-from kauri.common.models import MoneyField
+from kauri.common.models import MoneyField, choice
 from kauri.common.money import grouped, plain
 from kauri.common.paging import KeysetChangeList, PagedAdmin, found_by
 from kauri.common.scoped_admin import for_viewer
@@ -227,17 +227,9 @@ def label_column(field: str, title: object, tones: dict[str, str]) -> Column:
     @display(description=title, ordering=field)
     def column(self: Any, obj: Any) -> SafeString:
         del self
-        value = getattr(obj, field)
-        words = _titles(obj._meta.get_field(field)).get(value, value)
-        return badge(words, tones.get(str(value), ""))
+        return badge(choice(obj, field), tones.get(str(getattr(obj, field)), ""))
 
     return column
-
-
-@cache
-def _titles(field: Any) -> dict[Any, Any]:
-    """What a field's choices are called: Django makes this anew for every cell."""
-    return dict(field.flatchoices)
 
 
 def raw_column(field: str, title: object) -> Column:
@@ -362,8 +354,17 @@ class HouseAdmin(ListedAdmin, PagedAdmin):
     def row_found(self, request: HttpRequest, object_id: str, from_field: str | None) -> Any:
         """A page is found by public id; by primary key where there is no other."""
         if from_field is None and (value := searched(str(object_id), "uuid")) is not None:
-            return for_viewer(request, self.page_rows(request).filter(**{self.public_lookup: value}).first())
-        return super().row_found(request, object_id, from_field)
+            row = for_viewer(request, self.page_rows(request).filter(**{self.public_lookup: value}).first())
+        else:
+            row = super().row_found(request, object_id, from_field)
+        if row is not None:
+            row.page_name = partial(self.page_name, row)
+        return row
+
+    def page_name(self, row: Any) -> str:
+        """What the header calls a page: a long id by its head and its tail, the whole of it is on the page."""
+        name = str(row)
+        return short(name) if searched(name, "uuid") is not None else name
 
     public_lookup = "public_id"
 

@@ -1,8 +1,9 @@
-"""Abstract models and the money column."""
+"""Abstract models, the money column, and what a value of a choice is called."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from django.db import models
@@ -46,3 +47,15 @@ class ActorStamp(models.Model):
         self.actor_id = actor.id
         self.actor_label = actor.label
         self.request_id = request_id
+
+
+def choice(row: models.Model, field: str) -> str:
+    """What a field's value is called. Django's ``get_…_display`` hashes every translated name at each call: too slow for rows."""
+    value = getattr(row, field)
+    return str(_choices(type(row), field).get(value, value))
+
+
+@cache
+def _choices(model: type[models.Model], field: str) -> dict[Any, Any]:
+    found: Any = model._meta.get_field(field)
+    return dict(found.flatchoices)

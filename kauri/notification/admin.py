@@ -35,6 +35,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.errors import KauriError
+from kauri.common.models import choice
 from kauri.core.admin import PeriodFilter
 from kauri.notification.models import Delivery, DeliveryAttempt
 from kauri.notification.services import delivery_redeliver
@@ -47,9 +48,9 @@ def deliveries_table(deliveries: Iterable[Delivery]) -> SafeString:
         (_("Channel"), _("To"), _("State"), _("Attempts"), _("Created")),
         (
             (
-                page_link(row, row.get_channel_display()),
+                page_link(row, choice(row, "channel")),
                 format_html('<span class="k-mono k-wrap">{}</span>', row.target),
-                badge(row.get_state_display(), DELIVERY_TONES.get(row.state, "")),
+                badge(choice(row, "state"), DELIVERY_TONES.get(row.state, "")),
                 row.attempts,
                 when(row.created_at),
             )

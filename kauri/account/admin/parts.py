@@ -15,6 +15,7 @@ from kauri.account.cases.queue import same_papers
 from kauri.account.models import User, VerificationCase, VerificationDocument
 from kauri.account.states import CaseState
 from kauri.common.admin import EMPTY, age, badge, link, page_link, raw, table, when
+from kauri.common.models import choice
 from kauri.common.scopes import EVERYTHING
 
 STATE_TONES: Final[dict[str, str]] = {
@@ -83,7 +84,7 @@ def answers_table(case: VerificationCase) -> SafeString:
             (
                 when(row.at),
                 row.actor_label,
-                badge(row.get_verdict_display(), ANSWER_TONES.get(row.verdict, "")),
+                badge(choice(row, "verdict"), ANSWER_TONES.get(row.verdict, "")),
                 row.get_reason_code_display() or EMPTY,
                 row.words or EMPTY,
                 raw(row.detail),
@@ -101,7 +102,7 @@ def moves_list(case: VerificationCase) -> SafeString:
         "<li>{} <span>{}</span>{}<small>{} UTC · {}</small></li>",
         (
             (
-                badge(row.get_to_state_display(), STATE_TONES.get(row.to_state, "")),
+                badge(choice(row, "to_state"), STATE_TONES.get(row.to_state, "")),
                 row.actor_label,
                 format_html("<p>{}</p>", row.reason) if row.reason else "",
                 f"{row.at:%Y-%m-%d %H:%M:%S}",
@@ -121,7 +122,7 @@ def cases_table(rows: Iterable[VerificationCase]) -> SafeString:
             (
                 page_link(row, f"{row.created_at:%Y-%m-%d %H:%M} UTC"),
                 row.level,
-                badge(row.get_state_display(), STATE_TONES.get(row.state, "")),
+                badge(choice(row, "state"), STATE_TONES.get(row.state, "")),
                 row.provider,
                 when(row.finished_at),
             )

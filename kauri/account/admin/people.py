@@ -42,6 +42,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.models import choice
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.search import searched
 from kauri.core.admin import NoPopups, PeriodFilter, SettingsAdmin
@@ -214,7 +215,7 @@ class PersonAdmin(GuardActs, LimitActs, NoPopups):
                 (
                     page_link(row, row.name),
                     copyable(row.key),
-                    row.get_state_display(),
+                    choice(row, "state"),
                     ", ".join(row.scopes),
                     ", ".join(row.ips) or _("any"),
                     when(row.last_used_at),
@@ -325,7 +326,7 @@ def sign_ins_table(sign_ins: Iterable[SignIn]) -> SafeString:
     return table(
         (_("When"), _("Door"), _("Result"), _("Address"), _("Device")),
         (
-            (when(row.at), row.get_door_display(), outcome(row), row.ip or EMPTY, row.user_agent or EMPTY)
+            (when(row.at), choice(row, "door"), outcome(row), row.ip or EMPTY, row.user_agent or EMPTY)
             for row in sign_ins
         ),
         _("Nobody has signed in yet."),

@@ -17,9 +17,20 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from kauri.common.admin import EMPTY, ReadOnlyAdmin, badge, changes, copyable, raw, table, when, when_column
+from kauri.common.admin import (
+    EMPTY,
+    ReadOnlyAdmin,
+    badge,
+    changes,
+    copyable,
+    raw,
+    short,
+    table,
+    when,
+    when_column,
+)
 from kauri.core.admin.settings import PeriodFilter
-from kauri.core.admin.words import ACTS, OBJECTS, act_words, actor_kind_title, object_title
+from kauri.core.admin.words import ACTS, OBJECTS, act_title, act_words, actor_kind_title, object_title
 from kauri.core.models import AuditCheck, AuditEntry, Heartbeat, ScheduleRun
 
 #: Entries that a page of something else shows.
@@ -95,6 +106,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         (None, {"fields": ("reason", "ip", "asked_as", "difference")}),
     )
     when = when_column("at", _("when"))
+
+    def page_name(self, row: AuditEntry) -> str:
+        return f"{act_title(row.verb)} · {row.object_label or short(row.object_id)}"
 
     @display(description=_("who"), ordering="actor_label")
     def who(self, obj: AuditEntry) -> SafeString:

@@ -41,6 +41,7 @@ from kauri.common.admin import (
     when,
     when_column,
 )
+from kauri.common.models import choice
 from kauri.common.scoped_admin import RelatedDropdownFilter
 from kauri.common.scopes import seen
 from kauri.core.admin import PeriodFilter
@@ -102,7 +103,7 @@ def limit_rows(order: Order) -> list[dict[str, Any]]:
 
 
 def status_badge(order: Order) -> SafeString:
-    return badge(order.get_status_display(), STATUS_TONES.get(order.status, ""))
+    return badge(choice(order, "status"), STATUS_TONES.get(order.status, ""))
 
 
 def orders_table(orders: Iterable[Order], empty: object = "") -> SafeString:
@@ -111,7 +112,7 @@ def orders_table(orders: Iterable[Order], empty: object = "") -> SafeString:
         (
             (
                 order_link(order.public_id),
-                order.get_type_display(),
+                choice(order, "type"),
                 status_badge(order),
                 money(order.amount_in, order.currency_in),
                 money(order.amount_out, order.currency_out),
@@ -130,7 +131,7 @@ def moves_list(moves: Iterable[Transition]) -> SafeString:
         "<li>{} <span>{}</span>{}<small>{} UTC · {}</small></li>",
         (
             (
-                badge(row.get_to_status_display(), STATUS_TONES.get(row.to_status, "")),
+                badge(choice(row, "to_status"), STATUS_TONES.get(row.to_status, "")),
                 row.actor_label,
                 format_html("<p>{}</p>", row.reason) if row.reason else "",
                 f"{row.at:%Y-%m-%d %H:%M:%S}",

@@ -12,6 +12,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from kauri.common.admin import ReasonForm, badge, page_link, table, when
+from kauri.common.models import choice
 from kauri.payment_card.models import PaymentCard
 from kauri.payment_card.selectors import state_of, with_bans
 from kauri.payment_card.states import CardState
@@ -40,7 +41,7 @@ def cards_table(cards: QuerySet[PaymentCard], empty: object) -> SafeString:
         (
             (
                 page_link(card),
-                card.get_scheme_display(),
+                choice(card, "scheme"),
                 card.owner_name,
                 page_link(card.customer),
                 state_badge(card),
