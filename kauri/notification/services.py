@@ -62,22 +62,35 @@ def tell_also(makers: Mapping[str, Also]) -> None:
 
 
 def outbox_dispatch(event_id: int) -> int:
-    """Turn one event into its messages, once; returns how many were made."""
+    """Turn one event into its messages, once; returns how many were made.
+
+    What happened to the same subject before it, and whose task was lost or waits, goes first: messages are sent in
+    the order of their rows.
+    """
     with transaction.atomic():
-        rows = claim(OutboxEvent.objects.filter(pk=event_id, dispatched_at__isnull=True))
-        if not rows:
+        event = OutboxEvent.objects.filter(pk=event_id, dispatched_at__isnull=True).first()
+        if event is None:
             return 0
-        event = rows[0]
-        made = [
-            Delivery.objects.get_or_create(dedupe_key=wanted.pop("dedupe_key"), defaults=wanted)
-            for wanted in _messages(event)
-        ]
-        event.dispatched_at = clock.now()
-        event.save(update_fields=["dispatched_at"])
-        fresh = [delivery for delivery, created in made if created]
-        for delivery in fresh:
-            enqueue(SEND_TASK, delivery.pk)
-        return len(fresh)
+        due = OutboxEvent.objects.filter(
+            subject_type=event.subject_type,
+            subject_id=event.subject_id,
+            pk__lte=event.pk,
+            dispatched_at__isnull=True,
+        )
+        return sum(_dispatched(row) for row in lock(due))
+
+
+def _dispatched(event: OutboxEvent) -> int:
+    made = [
+        Delivery.objects.get_or_create(dedupe_key=wanted.pop("dedupe_key"), defaults=wanted)
+        for wanted in _messages(event)
+    ]
+    event.dispatched_at = clock.now()
+    event.save(update_fields=["dispatched_at"])
+    fresh = [delivery for delivery, created in made if created]
+    for delivery in fresh:
+        enqueue(SEND_TASK, delivery.pk)
+    return len(fresh)
 
 
 def delivery_send(delivery_id: int) -> None:
