@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from backoffice.customer import CustomerFacts
+from backoffice.customer import CustomerFacts, all_of
 from backoffice.roles import RoleAdmin
 from kauri.account.admin import PersonAdmin, cases_table, level_badge
 from kauri.account.models import User
@@ -40,8 +40,6 @@ from kauri.common.admin import (
     back_to,
     changes,
     copyable,
-    link,
-    list_url,
     money,
     page_link,
     page_url,
@@ -66,7 +64,8 @@ from kauri.wallet.models import DepositAddress
 #: Both register themselves: who has an account, and what a role may do.
 __all__ = ["CustomerAdmin", "RoleAdmin"]
 
-_ROWS = 20
+#: The newest of each kind; a link below leads to all of them.
+_ROWS = 10
 
 
 class RolesForm(forms.ModelForm):
@@ -314,25 +313,23 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
             ),
             _("The customer holds nothing."),
         )
-        return (
-            as_of_note(obj)
-            + shown
-            + link(list_url(Entry, q=obj.email), _("The customer's entries in the ledger"))
-        )
+        return as_of_note(obj) + shown + all_of(Entry, _("The customer's entries in the ledger"), q=obj.email)
 
     @display(description=_("orders"))
     def orders_shown(self, obj: User) -> SafeString:
         orders = seen(obj.orders.select_related("currency_in", "currency_out"), obj).order_by(
             "-created_at", "-id"
         )[:_ROWS]
-        return orders_table(orders, _("The customer has no orders.")) + link(
-            list_url(Order, q=obj.email), _("All orders of this customer")
+        return orders_table(orders, _("The customer has no orders.")) + all_of(
+            Order, _("All orders of this customer"), q=obj.email
         )
 
     @display(description=_("cards"))
     def cards_shown(self, obj: User) -> SafeString:
         cards = PaymentCard.objects.filter(customer=obj).order_by("-id")[:_ROWS]
-        return cards_table(cards, _("The customer has no cards."))
+        return cards_table(cards, _("The customer has no cards.")) + all_of(
+            PaymentCard, _("All cards of this customer"), q=obj.email
+        )
 
     @display(description=_("deposit addresses"))
     def addresses(self, obj: User) -> SafeString:
@@ -350,12 +347,12 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
                 for row in rows
             ),
             _("No address was given to the customer yet."),
-        ) + link(list_url(DepositAddress, q=obj.email), _("All addresses of this customer"))
+        ) + all_of(DepositAddress, _("All addresses of this customer"), q=obj.email)
 
     @display(description=_("deliveries"))
     def messages_sent(self, obj: User) -> SafeString:
-        return deliveries_table(seen(obj.deliveries.all(), obj).order_by("-id")[:_ROWS]) + link(
-            list_url(Delivery, q=obj.email), _("All messages of this customer")
+        return deliveries_table(seen(obj.deliveries.all(), obj).order_by("-id")[:_ROWS]) + all_of(
+            Delivery, _("All messages of this customer"), q=obj.email
         )
 
     @display(description=_("audit"))
@@ -363,15 +360,16 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
         about = AuditEntry.objects.filter(object_type="user", object_id=str(obj.pk)).exclude(
             verb="customer_view"
         )
-        return _audit_table(about.order_by("-id")[:_ROWS]) + link(
-            list_url(AuditEntry, object_type="user", q=obj.pk), _("Everything on record, views included")
+        return _audit_table(about.order_by("-id")[:_ROWS]) + all_of(
+            AuditEntry, _("Everything on record, views included"), object_type="user", q=obj.pk
         )
 
     @display(description=_("acts"))
     def acts(self, obj: User) -> SafeString:
-        return _audit_table(
-            AuditEntry.objects.filter(actor_kind="operator", actor_id=str(obj.pk)).order_by("-id")[:_ROWS]
-        ) + link(list_url(AuditEntry, q=obj.email), _("All acts of this operator"))
+        done = AuditEntry.objects.filter(actor_kind="operator", actor_id=str(obj.pk))
+        return _audit_table(done.order_by("-id")[:_ROWS]) + all_of(
+            AuditEntry, _("All acts of this operator"), q=obj.email
+        )
 
 
 def _audit_table(entries: Any) -> SafeString:

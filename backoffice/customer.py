@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,7 @@ from kauri.common.admin import (
     badge,
     digits,
     link,
+    list_url,
     money,
     page_link,
     page_url,
@@ -29,13 +31,15 @@ from kauri.common.admin import (
     when,
 )
 from kauri.common.models import choice
+from kauri.common.scoped_admin import may_open
 from kauri.common.scopes import EVERYTHING, seen
 from kauri.order_core.admin import NoteForm, notes_list
 from kauri.order_core.models import Policy
 from kauri.order_core.policies import Resolved
 from kauri.order_core.profile import standing
 
-_ROWS: Final = 20
+#: The newest of each kind; a link below leads to all of them.
+_ROWS: Final = 10
 #: What the table of rules shows: field, title.
 _RULES: Final = (
     ("min_amount", _("minimum")),
@@ -60,7 +64,7 @@ class CustomerFacts:
         """Each field from the row that decides it: the figure leads there."""
         scope = getattr(obj, "viewer_scope", EVERYTHING)
         found, origins = standing(obj)
-        whose = {row.pk: (page_url(row), badge(_scope(row))) for row in origins}
+        whose = {row.pk: (page_url(row) if may_open(Policy) else "", badge(_scope(row))) for row in origins}
         rows = [
             (policy.operation.label, policy.currency, _switch(policy), *_cells(policy, whose))
             for policy in found
@@ -116,6 +120,11 @@ class CustomerFacts:
         return back_to(request, page_url(user))
 
 
+def all_of(model: type[Model], words: object, **filters: object) -> SafeString:
+    """A link to the whole list of what the page shows the newest of."""
+    return link(list_url(model, **filters), words) if may_open(model) else SafeString("")
+
+
 def _newest(customer: Any) -> Any:
     """Keys of the newest entries of each of the customer's accounts, by its index: a busy one has millions."""
     accounts = seen(LedgerAccount.objects.filter(customer=customer), customer).values_list("pk", flat=True)
@@ -140,7 +149,7 @@ def _cells(policy: Resolved, whose: dict[int, tuple[str, SafeString]]) -> Iterab
         url, owner = whose[policy.origin[name]]
         unit = " USD" if policy.units.get(name) is Policy.Unit.USD else ""
         said = value if isinstance(value, int) else digits(value)
-        yield link(url, f"{said}{unit}") + owner
+        yield (link(url, f"{said}{unit}") if url else SafeString(f"{said}{unit}")) + owner
 
 
 def _scope(row: Policy) -> str:

@@ -16,7 +16,7 @@ from django.contrib.auth import logout
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from kauri.common.actor import request_id
+from kauri.common.actor import reading, request_id
 from kauri.common.api import error_response
 from kauri.common.errors import KauriError
 from kauri.common.throttle import Window
@@ -174,3 +174,22 @@ class PlansForValuesMiddleware:
         if request.resolver_match is not None and request.resolver_match.app_name == "admin":
             connection.ensure_connection()
             connection.connection.prepare_threshold = None
+
+
+class ReadingMiddleware:
+    """Tells whatever draws a page of the back office who reads it."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        token = reading.set(None)
+        try:
+            return self.get_response(request)
+        finally:
+            reading.reset(token)
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> None:
+        del view, args, kwargs
+        if request.resolver_match is not None and request.resolver_match.app_name == "admin":
+            reading.set(request)

@@ -75,6 +75,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "backoffice.middleware.PlansForValuesMiddleware",
+    "backoffice.middleware.ReadingMiddleware",
 ]
 if CALLBACKS_PROCESS:
     # Payment systems need no sessions, pages or translations: the fewer rooms, the fewer doors.

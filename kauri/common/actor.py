@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 
 class ActorKind(enum.StrEnum):
@@ -38,3 +38,6 @@ SYSTEM: Final = Actor(kind=ActorKind.SYSTEM, id="0", label="system")
 
 #: The id of the request or task under way: set at the door, written on every audit and history row.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+#: The request of the back office's page that is being drawn: its reader decides which links the page has.
+reading: ContextVar[Any] = ContextVar("reading", default=None)

@@ -32,7 +32,7 @@ from kauri.common.listed import ListedAdmin, ListedChangeList
 from kauri.common.models import MoneyField, choice
 from kauri.common.money import grouped, plain
 from kauri.common.paging import KeysetChangeList, PagedAdmin, found_by
-from kauri.common.scoped_admin import for_viewer
+from kauri.common.scoped_admin import for_viewer, may_open
 from kauri.common.search import searched
 
 EMPTY = SafeString('<span class="k-none">–</span>')
@@ -113,7 +113,7 @@ def page_url(instance: Model) -> str:
 def page_link(instance: Model | None, text: object = None) -> SafeString:
     if instance is None:
         return EMPTY
-    url = page_url(instance)
+    url = page_url(instance) if may_open(type(instance)) else ""
     words = str(instance) if text is None else text
     return link(url, words) if url else format_html("{}", words)
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin import FieldListFilter
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.html import strip_tags
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import FieldTextFilter
 from unfold.contrib.filters.admin import RelatedDropdownFilter as AllDropdownFilter
 
+from kauri.common.actor import reading
 from kauri.common.scopes import SCOPED, condition, narrow
+
+
+def may_open(model: type[Model]) -> bool:
+    """Whether whoever reads the page that is being drawn has the pages of ``model``: no shut door is shown."""
+    request = reading.get()
+    if request is None:
+        return True
+    known: dict[type[Model], bool] = request.__dict__.setdefault("_kauri_opens", {})
+    if model not in known:
+        screen = admin.site._registry.get(model)
+        known[model] = screen is None or screen.has_view_permission(request)
+    return known[model]
 
 
 def for_viewer(request: HttpRequest, row: Any) -> Any:
@@ -21,8 +40,18 @@ def for_viewer(request: HttpRequest, row: Any) -> Any:
     return row
 
 
+def _opened(model: type[Model], contents: str) -> str:
+    return contents if may_open(model) else html.unescape(strip_tags(contents))
+
+
 class ScopedAdmin(ModelAdmin):
     """What is outside of the operator's scope is not in the list, not found, and no choice."""
+
+    @cached_property
+    def readonly_preprocess_fields(self) -> dict[str, Callable[[str], str]]:
+        """Of a row that its reader may not open a page says the name: the framework makes it a link for everybody."""
+        relations = [field for field in self.model._meta.concrete_fields if field.is_relation]
+        return {field.name: partial(_opened, field.related_model) for field in relations}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return narrow(super().get_queryset(request), request.user.scope)

@@ -14,7 +14,9 @@ from playwright.sync_api import Page, expect
 from kauri.account.models import VerificationCase
 from kauri.balance import invariants
 from kauri.common.actor import SYSTEM
+from kauri.common.admin import page_url
 from kauri.core import proposals
+from kauri.core.audit import audit
 from kauri.core.models import Proposal
 from kauri.deposit_order import crediting
 from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
@@ -40,6 +42,8 @@ CARDS = {
     "Unmatched money": 2,
     "Deposits on hold": 3,
 }
+#: Whose newest row has a page with links to rows of other lists.
+WORK = (VerificationCase, MovementDetail, Proposal, UnmatchedMoney, DepositDetail, Order, Policy)
 
 
 def fill() -> None:
@@ -221,15 +225,33 @@ def _everything_moved_once() -> None:
     assert invariants.broken_laws() == []
 
 
-@pytest.mark.parametrize(
-    "role", ["Support", "Compliance", "Treasury", "Finance", "Senior", "Administrator", "Auditor"]
-)
+ROLES = ("Support", "Compliance", "Treasury", "Finance", "Senior", "Administrator", "Auditor")
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_every_link_that_a_role_is_shown_opens(at_desk: AtDesk, role: str) -> None:
     """The desk's cards, the side bar and the heads of the lists: nobody is shown a door that is shut."""
     fill()
     client = at_desk(role)
     links = doors(client.get(reverse("admin:index")).content.decode())
     assert len(links) > 5
+    shut = {link: client.get(link).status_code for link in sorted(links)}
+    assert {link: code for link, code in shut.items() if code not in (200, 302)} == {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_page_of_work_shows_a_door_that_is_shut(at_desk: AtDesk, role: str) -> None:
+    fill()
+    order = Order.objects.filter(type="WITHDRAWAL").earliest("pk")
+    audit(SYSTEM, "account_disable", object_type="user", object_id=order.owner.pk, label=order.owner.email)
+    scene.delivery(order.owner, order=order)
+    client = at_desk(role)
+    shown = [order.owner, order.withdrawal, *(model._default_manager.latest("pk") for model in WORK)]
+    opened = [client.get(page_url(row)) for row in shown]
+    assert (opened[0].status_code, opened[1].status_code) == (200, 200)
+    links = set.union(*(doors(page.content.decode()) for page in opened if page.status_code == 200))
+    links -= doors(client.get(reverse("admin:index")).content.decode())
+    assert len(links) > 10
     shut = {link: client.get(link).status_code for link in sorted(links)}
     assert {link: code for link, code in shut.items() if code not in (200, 302)} == {}
 

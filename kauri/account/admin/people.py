@@ -36,6 +36,8 @@ from kauri.common.admin import (
     back_to,
     badge,
     copyable,
+    link,
+    list_url,
     page_link,
     page_url,
     table,
@@ -54,6 +56,8 @@ LEVELS = (
     (3, _("Level 3 – enhanced")),
 )
 _ROWS = 20
+#: The newest, of what has a list to lead to.
+_NEWEST = 10
 
 
 class VerifyForm(ReasonForm):
@@ -227,7 +231,9 @@ class PersonAdmin(GuardActs, LimitActs, NoPopups):
 
     @display(description=_("sign-ins"))
     def sign_in_list(self, obj: User) -> SafeString:
-        return sign_ins_table(obj.sign_ins.order_by("-id")[:_ROWS])
+        return sign_ins_table(obj.sign_ins.order_by("-id")[:_NEWEST]) + link(
+            list_url(SignIn, q=obj.email), _("All sign-ins of this account")
+        )
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("account.verify_user") and self.customer(request, object_id) is not None

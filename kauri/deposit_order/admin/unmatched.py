@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -43,7 +44,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.ids import ledger_key
-from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scoped_admin import RelatedDropdownFilter, may_open
 from kauri.common.scopes import seen
 from kauri.core.admin import PeriodFilter, audit_table
 from kauri.deposit_order import unmatched
@@ -193,6 +194,8 @@ class UnmatchedMoneyAdmin(ReadOnlyAdmin):
     @display(description=_("callbacks"))
     def callbacks(self, obj: Payin) -> SafeString:
         # Callbacks live a floor above: their list is named, not imported.
+        if not may_open(apps.get_model("callbacks.inboundcallback")):
+            return EMPTY
         url = reverse("admin:callbacks_inboundcallback_changelist")
         return link(f"{url}?provider_code__exact={obj.provider.code}", _("Callbacks of this provider"))
 
