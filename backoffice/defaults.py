@@ -94,14 +94,20 @@ def _review_rules() -> int:
     return len(rows)
 
 
+def roles() -> dict[str, list[str]]:
+    """The roles that a house begins with, and the permissions of each (``app.codename``)."""
+    found: dict[str, list[str]] = _read("roles")
+    return found
+
+
 def _roles() -> int:
     """Roles with their permissions; a role that exists keeps what an administrator gave it."""
-    roles, known = _read("roles"), set(Group.objects.values_list("name", flat=True))
-    missing = [name for name in roles if name not in known]
+    wanted, known = roles(), set(Group.objects.values_list("name", flat=True))
+    missing = [name for name in wanted if name not in known]
     if missing:
         rows = Permission.objects.values_list("content_type__app_label", "codename", "pk")
         permissions = {f"{app}.{codename}": pk for app, codename, pk in rows}
         for name in missing:
             group = Group.objects.create(name=name)
-            group.permissions.add(*(permissions[dotted] for dotted in roles[name]))
+            group.permissions.add(*(permissions[dotted] for dotted in wanted[name]))
     return len(missing)

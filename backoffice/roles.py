@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from backoffice.defaults import roles
 from kauri.common.admin import changes, table, when
 from kauri.core.admin import GovernedAdmin
 from kauri.core.governing import row_names
@@ -66,6 +67,25 @@ def said(permission: Permission) -> str:
     return gettext(permission.name)
 
 
+def offered() -> QuerySet[Permission]:
+    """What a role may be given: the house's own acts; to see, add and change what has a screen; what its own roles begin with.
+
+    The framework makes four rights for each table: those over what nobody opens, and to delete anything, nothing reads.
+    """
+    begun_with = {name for names in roles().values() for name in names}
+    screens = {model._meta.label_lower for model in admin.site._registry}
+    rows = Permission.objects.filter(content_type__app_label__in=ROLE_APPS).select_related("content_type")
+    found = []
+    for row in rows.exclude(content_type__model__startswith="historical"):
+        kind = row.content_type
+        act, _dash, target = row.codename.partition("_")
+        is_own = act not in _ACTS or target != kind.model
+        has_screen = act != "delete" and f"{kind.app_label}.{kind.model}" in screens
+        if is_own or has_screen or f"{kind.app_label}.{row.codename}" in begun_with:
+            found.append(row.pk)
+    return rows.filter(pk__in=found)
+
+
 class ActsField(forms.ModelMultipleChoiceField):
     """Permissions to choose from, as a reader knows them."""
 
@@ -103,11 +123,7 @@ class RoleAdmin(GovernedAdmin):
         return ("acts",)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs["queryset"] = (
-            Permission.objects.filter(content_type__app_label__in=ROLE_APPS)
-            .exclude(content_type__model__startswith="historical")
-            .select_related("content_type")
-        )
+        kwargs["queryset"] = offered()
         return super().formfield_for_manytomany(db_field, request, form_class=ActsField, **kwargs)
 
     @display(description=_("permissions"))
