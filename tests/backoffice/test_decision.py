@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from kauri.balance.selectors import customer_balances
 from kauri.order_core.models import Approval, ApprovalVote, Order, OrderNote, Policy
@@ -58,6 +60,12 @@ def test_the_page_says_everything_at_once(at_desk: AtDesk, order: Order) -> None
     ):
         assert said in page
     assert "12\u00a0500" in page
+    figures = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
+    assert strip_tags(figures["Held for orders"]) == "12\u00a0550.000000 USDT"
+    assert strip_tags(figures["Available now"]) == "7\u00a0450.000000 USDT"
+    # A least amount is not used up: its bar would be full, and red, for every order.
+    bars = re.findall(r'<div class="k-limit">\s*<p>(.*?) <span>', page)
+    assert bars == ["Greatest amount", "Amount a day", "Orders a day"]
 
 
 def test_the_page_costs_the_same_whatever_its_history(at_desk: AtDesk, order: Order) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 
@@ -151,3 +152,5 @@ def test_a_row_has_its_page(model: type[Model], auditor: Client) -> None:
     assert count <= 25
     assert SECRET not in page
     assert VISA not in page
+    # What is not there is a dash: a word of the programming language tells nobody anything.
+    assert re.findall(r">\s*None\s*<", page) == []

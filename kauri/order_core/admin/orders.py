@@ -73,6 +73,8 @@ _LIMITS: Final[dict[str, Any]] = {
     "totp_above": _("One-time code above"),
     "email_above": _("Code of a letter above"),
 }
+#: What is used up, and has a bar; of a least amount or a threshold a part says nothing.
+_USED_UP: Final = frozenset({"max_amount", "daily_amount", "monthly_amount", "daily_count"})
 _ROWS = 20
 
 
@@ -95,7 +97,7 @@ def limit_rows(order: Order) -> list[dict[str, Any]]:
     for limit in order.explanation.get("limits", []):
         name = str(limit.get("limit", ""))
         value, bound = Decimal(str(limit.get("value", 0))), Decimal(str(limit.get("bound", 0)))
-        share = None if name == "required_level" or not bound else min(100, int(value / bound * 100))
+        share = min(100, int(value / bound * 100)) if name in _USED_UP and bound else None
         rows.append(
             {"title": _LIMITS.get(name, name), "value": digits(value), "bound": digits(bound), "share": share}
         )

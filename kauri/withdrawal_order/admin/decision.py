@@ -311,7 +311,7 @@ def _page(found: Decision) -> dict[str, Any]:
         "others": [(page_link(user), times) for user, times in known.others],
         **review_facts(found),
         "available": money(balance.available, given) if balance else EMPTY,
-        "held": money(balance.held, given) if balance else EMPTY,
+        "held_amount": money(balance.held, given) if balance else EMPTY,
         "totals": [(total.days, total.count, money(total.amount, sent)) for total in found.totals],
         "limits": limit_rows(order),
         "level": level_badge(order.owner),
