@@ -6,8 +6,9 @@ What exists is left alone, so that nothing an operator has changed is ever overw
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
@@ -18,9 +19,6 @@ from kauri.common.locks import try_advisory
 from kauri.core.models import Currency, Network, Pair, Provider, Switch
 from kauri.order_core.models import POLICY_AMOUNTS, Policy
 from kauri.withdrawal_order.models import ReviewRule
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SEED = ROOT / "fixtures" / "seed"
 

@@ -122,7 +122,6 @@ def test_the_desk_its_search_a_dialog_and_a_refusal(looked: Window) -> None:
     person = scene.operator("Treasury", "treasury-one@example.com", scene.PASSWORD)
     page = sign_in(looked, person)
     said = findings(page)
-    page.wait_for_load_state("networkidle")
     shortcut(page, "Control+k")
     page.wait_for_selector("#search-input-command")
     said += findings(page)

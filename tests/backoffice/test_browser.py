@@ -168,7 +168,6 @@ def test_the_palette_opens_with_ctrl_k(
 ) -> None:
     found = window()
     page = sign_in(found, treasurer)
-    page.wait_for_load_state("networkidle")  # the key is heard once the page's scripts are up
     shortcut(page, "Control+k")
     box = page.locator("#search-input-command")
     expect(box).to_be_visible()

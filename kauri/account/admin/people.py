@@ -45,7 +45,7 @@ from kauri.common.admin import (
     when_column,
 )
 from kauri.common.models import choice
-from kauri.common.scoped_admin import RelatedDropdownFilter
+from kauri.common.scoped_admin import RelatedDropdownFilter, may_open
 from kauri.common.search import searched
 from kauri.core.admin import NoPopups, PeriodFilter, SettingsAdmin
 
@@ -231,9 +231,10 @@ class PersonAdmin(GuardActs, LimitActs, NoPopups):
 
     @display(description=_("sign-ins"))
     def sign_in_list(self, obj: User) -> SafeString:
-        return sign_ins_table(obj.sign_ins.order_by("-id")[:_NEWEST]) + link(
-            list_url(SignIn, q=obj.email), _("All sign-ins of this account")
-        )
+        shown = sign_ins_table(obj.sign_ins.order_by("-id")[:_NEWEST])
+        if not may_open(SignIn):
+            return shown
+        return shown + link(list_url(SignIn, q=obj.email), _("All sign-ins of this account"))
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("account.verify_user") and self.customer(request, object_id) is not None
