@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Model, QuerySet, Value
@@ -19,7 +19,7 @@ from kauri.account.models import User
 from kauri.balance.models import Adjustment
 from kauri.callbacks.models import InboundCallback
 from kauri.common.admin import page_url, short
-from kauri.common.scopes import Scope, narrow
+from kauri.common.scopes import narrow, one_by_one
 from kauri.common.search import searched
 from kauri.core.models import Proposal
 from kauri.deposit_order import holds
@@ -50,7 +50,6 @@ def environment(request: HttpRequest) -> list[str] | None:
 
 
 #: A limit that nothing reaches.
-_ALL: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +125,6 @@ WORK: tuple[Work, ...] = (
 )
 
 
-def _seen(rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-    """What a limited operator sees of what waits.
-
-    The slice keeps the database from asking first for everything that the operator's customers ever did.
-    """
-    if not scope.is_limited:
-        return rows
-    return narrow(rows.model._default_manager.filter(pk__in=rows.order_by().values("pk")[:_ALL]), scope)
-
-
 def waiting(request: HttpRequest) -> dict[str, int]:
     """How much of each kind of work waits, for what this operator may see. One query, once a request."""
     known = getattr(request, "_kauri_waiting", None)
@@ -145,7 +134,7 @@ def waiting(request: HttpRequest) -> dict[str, int]:
     counts = dict.fromkeys((work.name for work in allowed), 0)
     if allowed:
         parts = [
-            _seen(work.rows(), request.user.scope)
+            one_by_one(work.rows(), request.user.scope)
             .order_by()
             .annotate(work=Value(work.name))
             .values("work")

@@ -15,8 +15,8 @@ from operator import and_, or_
 from typing import Any, Final
 
 from django.apps import apps
-from django.contrib.postgres.aggregates import BoolAnd
-from django.db.models import BooleanField, Case, Exists, Model, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.lookups import IsNull
 
 KINDS: Final = ("groups", "currencies", "providers")
 
@@ -112,17 +112,18 @@ def unless_other(*paths: str) -> Rule:
 
 
 def among(path: str) -> Rule:
-    """As :func:`within` through many rows: one of them is inside, none is outside."""
+    """As :func:`within` through many rows, by the name they are known by here: one is inside, none is outside."""
+    many, _dot, way = path.partition("__")
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
-        same = model._default_manager.order_by().filter(pk=OuterRef("pk"))
-        there = Q(**{f"{path.rpartition('__')[0] or path}__isnull": False})
-        inside = Case(When(**{f"{path}__in": granted}, then=True), default=False)
-        none_lost = same.values("pk").annotate(every=BoolAnd(inside, filter=there)).values("every")
-        # The first condition finds the rows; the second is looked at for each of them, never for the whole table.
-        return Q(Exists(same.filter(**{f"{path}__in": granted}))) & Q(
-            Subquery(none_lost, output_field=BooleanField())
-        )
+        relation: Any = model._meta.get_field(many)
+        rows = relation.related_model._default_manager.order_by().filter(**{relation.field.name: OuterRef("pk")})
+        there = Q(**{f"{way.rpartition('__')[0] or way}__isnull": False})
+        inside = Q(**{f"{way}__in": granted})
+        # The first condition finds the rows. The second is one row's value, not an "exists": it is looked at for each of
+        # them and ends at the first that is outside, and can't be turned into a reading of the whole table.
+        outside = rows.filter(there & ~inside).values(outside=Value(True))[:1]
+        return Q(Exists(rows.filter(inside))) & Q(IsNull(Subquery(outside), True))
 
     return rule
 
@@ -293,6 +294,18 @@ def narrow[Row: Model](rows: QuerySet[Row], scope: Scope) -> QuerySet[Row]:
     """Of ``rows`` what the operator of ``scope`` sees."""
     found = condition(rows.model, scope) if scope.is_limited else Q()
     return rows.filter(found) if found else rows
+
+
+def one_by_one[Row: Model](rows: QuerySet[Row], scope: Scope) -> QuerySet[Row]:
+    """As :func:`narrow`, of rows that are few: each is looked at, whatever the operator's customers ever did.
+
+    One row's value and not a join, for the database would begin with the customers where they are few.
+    """
+    found = condition(rows.model, scope)
+    if not found:
+        return rows
+    itself = rows.model._default_manager.order_by().filter(found, pk=OuterRef("pk"))
+    return rows.filter(IsNull(Subquery(itself.values(inside=Value(True))[:1]), False))
 
 
 def seen[Row: Model](rows: QuerySet[Row], page: Any) -> QuerySet[Row]:

@@ -54,6 +54,7 @@ from kauri.order_core.admin import (
     status_badge,
 )
 from kauri.order_core.models import Approval, Order
+from kauri.order_core.states import OrderType
 
 _ROWS = 20
 
@@ -77,6 +78,14 @@ class QueueFilter(SimpleListFilter):
         return waiting.filter(order__approval__taken_by=request.user) if self.value() == "mine" else waiting
 
 
+class MovementPeriodFilter(PeriodFilter):
+    """By the day of the order: the index of orders by date knows their type, so others are never looked at."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found = super().queryset(request, queryset)
+        return found.filter(order__type=OrderType.INTERNAL_MOVEMENT) if any(self.bounds()) else found
+
+
 @admin.register(MovementDetail)
 class MovementAdmin(ReadOnlyAdmin):
     list_display = ("amount", "sender", "receiver", "why", "came", "status", "taken")
@@ -84,7 +93,7 @@ class MovementAdmin(ReadOnlyAdmin):
     list_filter = (
         QueueFilter,
         ("order__currency_out", RelatedDropdownFilter),
-        ("order__created_at", PeriodFilter),
+        ("order__created_at", MovementPeriodFilter),
     )
     exact_search: ClassVar[dict[str, str]] = {
         "order__public_id": "uuid",

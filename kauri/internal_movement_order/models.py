@@ -36,6 +36,8 @@ class MovementDetail(models.Model):
                 condition=models.Q(fee_payer__in=Policy.FeePayer.values), name="movement_fee_payer"
             ),
         )
+        # Newest first, who got it beside: a limited operator's list looks at many that aren't theirs.
+        indexes = (models.Index(fields=("order",), include=("recipient",), name="movement_to"),)
 
     def __str__(self) -> str:
         return str(self.order)
