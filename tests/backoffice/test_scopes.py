@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from backoffice.dashboard import figures
+from backoffice.navigation import WORK, waiting
 from kauri.account import services as accounts
 from kauri.account.cases import case_approve
 from kauri.account.limits import VERB, last_change, limits_set
@@ -24,7 +25,7 @@ from kauri.common import clock
 from kauri.common.admin import list_url, page_url
 from kauri.common.documents import Document
 from kauri.common.errors import KauriError
-from kauri.common.scopes import EVERYTHING, SCOPED, UNSCOPED, Scope, hidden
+from kauri.common.scopes import EVERYTHING, SCOPED, UNSCOPED, Scope, hidden, narrow
 from kauri.core.models import AuditEntry, Currency, Provider
 from kauri.deposit_order.holds import hold_credit
 from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
@@ -224,6 +225,26 @@ def test_the_desk_counts_what_is_inside(at_desk: AtDesk) -> None:
     assert {int(found) for found in re.findall(r'data-testid="count">(\d+)<', free)} != {0}
     for name in ("withdrawal_next", "verification_next"):
         assert "queue=waiting" in client.get(reverse(f"admin:{name}")).url
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("kind", ["groups", "currencies", "providers"])
+def test_what_waits_is_counted_as_its_lists_narrow_it(kind: str, rf: Any) -> None:
+    within = {
+        "groups": vip,
+        "currencies": lambda: Currency.objects.get(code="USDT"),
+        "providers": scene.provider,
+    }
+    request = rf.get("/")
+    request.user = limited("Senior", **{kind: [within[kind]()]}).user
+    counts = waiting(request)
+    assert counts == {
+        work.name: narrow(work.rows(), request.user.scope).count() for work in WORK if work.name in counts
+    }
+    assert sum(counts.values()) > 0
+    free = rf.get("/")
+    free.user = scene.operator("Senior").user
+    assert all(count <= waiting(free)[name] for name, count in counts.items())
 
 
 @pytest.mark.usefixtures("filled")
