@@ -12,9 +12,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from backoffice.business import business
-from backoffice.navigation import waiting
 from backoffice.queues import Card, approvals, on_hold, verification
 from backoffice.schedules import HEARTBEAT_STALE, SCHEDULES
+from backoffice.work import waiting
 from kauri.balance.chart import AccountKind
 from kauri.balance.models import Adjustment, LedgerAccount, SelfCheck
 from kauri.balance.selectors import coverage

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
+from kauri.account.limits import BESIDE
 from kauri.account.models import User
 from kauri.account.operators import CHANGE, not_of_own_role, of_another_operator
 from kauri.account.selectors import require_permission, require_whole
@@ -20,7 +21,7 @@ from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.admin import EMPTY, badge, digits, list_url, money, order_link, refusal, table, when
 from kauri.common.errors import KauriError, text_for
-from kauri.core.governing import Governed
+from kauri.core.governing import Beside, Governed, row_names
 from kauri.core.models import Currency, Network, Pair, Proposal, Provider, Switch
 from kauri.core.switches import STOP
 from kauri.exchange_rate.models import UsdRate
@@ -113,6 +114,23 @@ def rate_preview(proposal: Proposal) -> SafeString:
     head = (_("Now, US dollars for one"), _("Good until"), _("Proposed"), _("Change"))
     until = when(now.expires_at) if now.expires_at else EMPTY
     return table(head, [(digits(now.price), until, digits(price), change)])
+
+
+def view_preview(proposal: Proposal) -> SafeString:
+    """What the operator sees now and would see: an empty limit is none, which a list of what is lost doesn't say."""
+    rows = []
+    for name in BESIDE.keys() & set(proposal.after):
+        sides = (proposal.before.get(name), proposal.after[name])
+        rows.append((BESIDE[name].verbose_name, *(_seen(BESIDE[name], keys) for keys in sides)))
+    return (
+        table((_("Limit"), _("Before"), _("After")), sorted(rows, key=lambda row: str(row[0])))
+        if rows
+        else EMPTY
+    )
+
+
+def _seen(beside: Beside, keys: Any) -> str:
+    return ", ".join(row_names(beside.related_model, keys)) if keys else _("no limit: all")
 
 
 def blast_radius(code: str) -> list[tuple[Any, Any]]:
@@ -274,8 +292,10 @@ GOVERNED: Final = (
     ),
     Governed(
         model=User,
-        fields=("groups", "is_active", "disabled_reason"),
+        fields=("groups", "is_active", "disabled_reason", *BESIDE),
         propose=CHANGE,
+        preview=view_preview,
+        beside=BESIDE,
         codes=frozenset({"propose", "approve"}),
         may=of_another_operator,
         title=gettext_lazy("operator"),

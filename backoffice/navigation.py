@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Model, QuerySet, Value
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 
-from kauri.account.cases.queue import queue as verification_queue
+from backoffice.work import waiting
 from kauri.account.models import User
-from kauri.balance.models import Adjustment
-from kauri.callbacks.models import InboundCallback
 from kauri.common.admin import page_url, short
-from kauri.common.scopes import narrow, one_by_one
+from kauri.common.scopes import narrow
 from kauri.common.search import searched
-from kauri.core.models import Proposal
-from kauri.deposit_order import holds
-from kauri.notification.models import Delivery
-from kauri.order_core.models import Approval, Order
-from kauri.order_core.states import OrderType
+from kauri.order_core.models import Order
 from kauri.payment_card.models import PaymentCard
 from kauri.payment_provider.models import Payin, Payout
-from kauri.wallet.models import DepositAddress, ForeignToken, ReconciliationBreak
-from kauri.withdrawal_order.models import Closing
-from kauri.withdrawal_order.selectors import hanging
-from kauri.withdrawal_order.selectors import queue as withdrawal_queue
+from kauri.wallet.models import DepositAddress
 
 _FOUND_AT_MOST = 5
 
@@ -50,100 +41,6 @@ def environment(request: HttpRequest) -> list[str] | None:
 
 
 #: A limit that nothing reaches.
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A kind of work that waits for people: whose it is, and where its rows are."""
-
-    name: str
-    permission: str
-    rows: Callable[[], QuerySet[Any]]
-
-
-#: What waits, cheapest to count from a partial index each.
-WORK: tuple[Work, ...] = (
-    Work(
-        "approvals",
-        "withdrawal_order.view_withdrawaldetail",
-        withdrawal_queue,
-    ),
-    Work(
-        "movements",
-        "internal_movement_order.view_movementdetail",
-        lambda: Approval.objects.filter(
-            state=Approval.State.PENDING, order__type=OrderType.INTERNAL_MOVEMENT
-        ),
-    ),
-    Work("verification", "account.view_verificationcase", verification_queue),
-    Work(
-        "proposals",
-        "core.view_proposal",
-        lambda: Proposal.objects.filter(state=Proposal.State.PENDING),
-    ),
-    Work(
-        "adjustments",
-        "balance.view_adjustment",
-        lambda: Adjustment.objects.filter(state=Adjustment.State.PENDING),
-    ),
-    Work(
-        "payouts",
-        "withdrawal_order.view_hangingpayout",
-        lambda: Payout.objects.filter(hanging()),
-    ),
-    Work(
-        "closings",
-        "withdrawal_order.view_closing",
-        lambda: Closing.objects.filter(state=Closing.State.PENDING),
-    ),
-    Work(
-        "payins",
-        "deposit_order.view_unmatchedmoney",
-        lambda: Payin.objects.filter(state__in=[Payin.State.UNMATCHED, Payin.State.ALARM]),
-    ),
-    Work("holds", "deposit_order.view_depositdetail", holds.queue),
-    Work(
-        "breaks",
-        "wallet.view_reconciliationbreak",
-        lambda: ReconciliationBreak.objects.filter(state=ReconciliationBreak.State.OPEN),
-    ),
-    Work(
-        "foreign",
-        "wallet.view_foreigntoken",
-        lambda: ForeignToken.objects.filter(state=ForeignToken.State.OPEN),
-    ),
-    Work(
-        "callbacks",
-        "callbacks.view_inboundcallback",
-        lambda: InboundCallback.objects.filter(state=InboundCallback.State.FAILED),
-    ),
-    Work(
-        "deliveries",
-        "notification.view_delivery",
-        lambda: Delivery.objects.filter(state=Delivery.State.DEAD),
-    ),
-)
-
-
-def waiting(request: HttpRequest) -> dict[str, int]:
-    """How much of each kind of work waits, for what this operator may see. One query, once a request."""
-    known = getattr(request, "_kauri_waiting", None)
-    if known is not None:
-        return known
-    allowed = [work for work in WORK if request.user.has_perm(work.permission)]
-    counts = dict.fromkeys((work.name for work in allowed), 0)
-    if allowed:
-        parts = [
-            one_by_one(work.rows(), request.user.scope)
-            .order_by()
-            .annotate(work=Value(work.name))
-            .values("work")
-            .annotate(rows=Count("pk"))
-            for work in allowed
-        ]
-        counts |= {row["work"]: row["rows"] for row in parts[0].union(*parts[1:], all=True)}
-    request._kauri_waiting = counts  # type: ignore[attr-defined]
-    return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +229,16 @@ def _item(request: HttpRequest, screen: Screen, counts: dict[str, int]) -> dict[
     if screen.model == "account.user":
         operators = request.GET.get("who") == "operators" or getattr(request, "shows_operator", False)
         here = here and operators == bool(query)
-    item = {"title": screen.title, "icon": screen.icon, "link": link, "active": lambda _request: here}
+    item = {
+        "title": screen.title,
+        "icon": screen.icon,
+        "link": link,
+        "active": lambda _request: here,
+        # Said, for the template looks through all of a dictionary's methods for what it misses.
+        "link_callback": None,
+        "link_attrs": None,
+        "icon_template": None,
+    }
     if counts.get(screen.work):
         item |= {"badge": counts[screen.work], "badge_variant": "danger", "badge_style": "solid"}
     return item

@@ -317,7 +317,7 @@ class HouseAdmin(ListedAdmin, PagedAdmin):
     show_add_link = True
     #: Unfold asks for these with every row, and a template that misses something looks through all there is.
     list_sections: ClassVar[Sequence[Any]] = ()
-
+    conditional_fields: ClassVar[dict[str, str]] = {}
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         **FORMFIELD_OVERRIDES,
         MoneyField: {"widget": MoneyInput},

@@ -117,7 +117,9 @@ def among(path: str) -> Rule:
 
     def rule(model: type[Model], granted: frozenset[int]) -> Q:
         relation: Any = model._meta.get_field(many)
-        rows = relation.related_model._default_manager.order_by().filter(**{relation.field.name: OuterRef("pk")})
+        rows = relation.related_model._default_manager.order_by().filter(
+            **{relation.field.name: OuterRef("pk")}
+        )
         there = Q(**{f"{way.rpartition('__')[0] or way}__isnull": False})
         inside = Q(**{f"{way}__in": granted})
         # The first condition finds the rows. The second is one row's value, not an "exists": it is looked at for each of

@@ -8,8 +8,8 @@ by their sorted keys. Of a secret the proposal shows which names it has, and kee
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -29,6 +29,16 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Several rows of another model that a row has, kept beside it and not in a field of its own."""
+
+    verbose_name: Any
+    related_model: type[models.Model]
+    read: Callable[[Any], Iterable[int]]
+    write: Callable[[Any, Collection[int]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Governed:
     """One kind of settings row: its model, the fields that a proposal may change, who may propose, and
     what the second person is shown of its effect.
@@ -37,7 +47,8 @@ class Governed:
     with a JSON object of names and secret texts. ``fixed``: fields that are chosen once, for a new row. ``may(actor, target_id)`` raises ``forbidden`` for whoever the
     change would favour; it holds for both people. ``title``: what the setting is called where the model's name says
     something else, and ``url(target_id, label)`` where its page is not found by its key. ``key``: the fields by which
-    a line of a file finds its row; without one the kind is not imported (:mod:`kauri.core.imports`).
+    a line of a file finds its row; without one the kind is not imported (:mod:`kauri.core.imports`). ``beside``: those
+    of ``fields`` that are no fields of the model.
     """
 
     model: type[models.Model]
@@ -51,6 +62,7 @@ class Governed:
     title: Any = ""
     url: Callable[[str, str], str] | None = None
     key: tuple[str, ...] = ()
+    beside: Mapping[str, Beside] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,7 +71,12 @@ class Governed:
     @property
     def many(self) -> frozenset[str]:
         """The fields that hold several rows of another model."""
-        return frozenset(field.name for field in self.model._meta.many_to_many if field.name in self.fields)
+        own = (one.name for one in self.model._meta.many_to_many if one.name in self.fields)
+        return frozenset((*own, *self.beside))
+
+    def field(self, name: str) -> Any:
+        """What is called so: it has a ``verbose_name``, and where it leads to rows a ``related_model``."""
+        return self.beside.get(name) or self.model._meta.get_field(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +134,14 @@ def field_value(row: models.Model, name: str) -> Any:
     return getattr(row, field.attname)
 
 
+def value_of(row_type: Governed, row: models.Model, name: str) -> Any:
+    """As :func:`field_value`, also of what is kept beside the row."""
+    found = row_type.beside.get(name)
+    if found is None:
+        return field_value(row, name)
+    return sorted(found.read(row)) if row.pk is not None else []
+
+
 def as_json(value: Any) -> Any:
     """A value as a proposal keeps it."""
     if isinstance(value, models.Model):
@@ -133,7 +158,7 @@ def as_json(value: Any) -> Any:
 def assign(row_type: Governed, row: models.Model, values: Mapping[str, Any]) -> None:
     """Set the fields of the row itself, unsaved. Raises ``validation_error``, also for rows that aren't there."""
     for name, value in values.items():
-        field: Any = row._meta.get_field(name)
+        field = row_type.field(name)
         if name in row_type.many:
             found = field.related_model._default_manager.filter(pk__in=value).count()
             if found != len(set(value)):
@@ -169,7 +194,11 @@ def store(row_type: Governed, row: models.Model, values: Mapping[str, Any], reas
         row._change_reason = reason  # type: ignore[attr-defined]
         row.save()
     for name in row_type.many & set(values):
-        getattr(row, name).set(values[name])
+        beside = row_type.beside.get(name)
+        if beside is None:
+            getattr(row, name).set(values[name])
+        else:
+            beside.write(row, values[name])
 
 
 # Secrets ------------------------------------------------------------------------------
@@ -212,7 +241,7 @@ def opened(row_type: Governed, shown: Values, secrets: str, side: str) -> Values
 
 def stands(row_type: Governed, row: models.Model, name: str, shown: Any) -> bool:
     """Whether a field still has the value that a proposal shows as the one before."""
-    value = as_json(field_value(row, name))
+    value = as_json(value_of(row_type, row, name))
     return bool((digest(value)["digest"] == shown["digest"]) if name in row_type.secrets else value == shown)
 
 
@@ -248,9 +277,8 @@ def in_words(row_type: Governed, values: Values) -> Values:
 def _in_words(row_type: Governed, name: str, value: Any) -> Any:
     if name in row_type.secrets:
         return value["names"]
-    field: Any = row_type.model._meta.get_field(name)
     if name in row_type.many:
-        return row_names(field.related_model, value)
+        return row_names(row_type.field(name).related_model, value)
     return value
 
 

@@ -19,7 +19,7 @@ from kauri.common.locks import lock
 from kauri.core import governing
 from kauri.core.again import code_again, operator_code
 from kauri.core.audit import audit
-from kauri.core.governing import as_json, field_value, governed, require
+from kauri.core.governing import as_json, governed, require, value_of
 from kauri.core.models import Proposal
 from kauri.core.outbox import emit
 
@@ -74,7 +74,7 @@ def _proposed(
         row_type.may(actor, target_id)
     row = governing.row_of(row_type, target_id, actor)
     after = {name: as_json(value) for name, value in values.items()}
-    before = {name: as_json(field_value(row, name)) for name in after} if target_id else {}
+    before = {name: as_json(value_of(row_type, row, name)) for name in after} if target_id else {}
     if target_id:
         after = {name: value for name, value in after.items() if before[name] != value}
         before = {name: before[name] for name in after}

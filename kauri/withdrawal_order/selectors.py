@@ -134,9 +134,8 @@ def parts_of(detail: WithdrawalDetail, scope: Scope = EVERYTHING) -> list[Withdr
     return list(parts)
 
 
-def hanging() -> Q:
+def hanging(now: datetime) -> Q:
     """Orders' payouts whose end is not known, or that have been open for long without waiting on purpose."""
-    now = clock.now()
     slow = Q(state__in=Payout.OPEN_STATES, created_at__lt=now - HANGS_AFTER)
     # What waits for its channel's hours or cap is asked again much later than any retry.
     waits = Q(state=Payout.State.UNKNOWN) | slow & Q(next_attempt_at__lt=now + ON_PURPOSE)

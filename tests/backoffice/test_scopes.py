@@ -14,10 +14,10 @@ from django.test import Client
 from django.urls import reverse
 
 from backoffice.dashboard import figures
-from backoffice.navigation import WORK, waiting
+from backoffice.work import WORK, waiting
 from kauri.account import services as accounts
 from kauri.account.cases import case_approve
-from kauri.account.limits import VERB, last_change, limits_set
+from kauri.account.limits import VERB, last_change, limits_set, named
 from kauri.account.models import CustomerGroup, User, VerificationCase
 from kauri.balance.models import Entry
 from kauri.balance.services import period_close
@@ -26,7 +26,8 @@ from kauri.common.admin import list_url, page_url
 from kauri.common.documents import Document
 from kauri.common.errors import KauriError
 from kauri.common.scopes import EVERYTHING, SCOPED, UNSCOPED, Scope, hidden, narrow
-from kauri.core.models import AuditEntry, Currency, Provider
+from kauri.core.models import AuditEntry, Currency, Proposal, Provider
+from kauri.core.proposals import approve
 from kauri.deposit_order.holds import hold_credit
 from kauri.deposit_order.models import DepositDetail, UnmatchedMoney
 from kauri.deposit_order.unmatched import Kind, act_propose
@@ -54,6 +55,7 @@ from kauri.withdrawal_order.waiting import (
     withdrawal_untake,
 )
 from tests.backoffice import scene
+from tests.backoffice.test_acts import SENT
 from tests.backoffice.test_lists import MODELS, _fill, _name, _queries
 from tests.moves import six_digits
 
@@ -239,7 +241,9 @@ def test_what_waits_is_counted_as_its_lists_narrow_it(kind: str, rf: Any) -> Non
     request.user = limited("Senior", **{kind: [within[kind]()]}).user
     counts = waiting(request)
     assert counts == {
-        work.name: narrow(work.rows(), request.user.scope).count() for work in WORK if work.name in counts
+        work.name: narrow(work.rows(clock.now()), request.user.scope).count()
+        for work in WORK
+        if work.name in counts
     }
     assert sum(counts.values()) > 0
     free = rf.get("/")
@@ -384,7 +388,13 @@ def test_services_refuse_what_is_outside() -> None:
         row.refresh_from_db()
     assert before == (order.status, movement.status, held.status, user.verification_level, user.is_active)
     assert not AuditEntry.objects.filter(actor_id=actor.id).exists()
-    limits_set(operator_id=operator.pk, limits={}, reason="all of it", code=six_digits(maker), actor=maker)
+    wider = limits_set(
+        operator_id=operator.pk, limits={}, reason="all of it", code=six_digits(maker), actor=maker
+    )
+    assert wider is not None
+    assert code_of(acts[0]) == "not_found"
+    second = scene.operator("Administrator", "second@example.com").user.as_actor()
+    approve(proposal_id=wider.public_id, actor=second, code=six_digits(second))
     note_add(order_id=order.public_id, text="seen", actor=actor)
     withdrawal_take(order_id=order.public_id, actor=actor)
 
@@ -395,14 +405,15 @@ def test_limits_are_set_by_who_changes_roles_and_stay_on_record(house: None, at_
     client = at_desk(person=maker)
     page = client.get(page_url(person.user)).content.decode()
     assert "Not limited: sees all that the roles allow." in page
-    scope = limits_set(
+    made = limits_set(
         operator_id=person.user.pk,
         limits={"currencies": [usdt.pk]},
         reason="the crypto desk",
         code=six_digits(maker.user),
         actor=maker.user.as_actor(),
     )
-    assert scope == Scope(person.user.pk, currencies=frozenset({usdt.pk}))
+    assert made is None
+    assert User.objects.get(pk=person.user.pk).scope == Scope(person.user.pk, currencies=frozenset({usdt.pk}))
     entry = AuditEntry.objects.get(verb=VERB)
     assert (entry.before, entry.after, entry.reason) == ({}, {"currencies": ["USDT"]}, "the crypto desk")
     assert last_change(person.user) == entry
@@ -429,3 +440,83 @@ def test_limits_are_set_by_who_changes_roles_and_stay_on_record(house: None, at_
         code_of(lambda: limits_set(operator_id=person.user.pk, actor=chief.as_actor(), **set_)) == "forbidden"
     )
     assert AuditEntry.objects.filter(verb=VERB, object_id=str(person.user.pk)).count() == 1
+
+
+#: From what an operator sees to more, or to something else: by the codes of currencies, none is no limit.
+WIDER = [
+    (["USDT"], ["UAH", "USDT"]),
+    (["USDT"], ["UAH"]),
+    (["UAH", "USDT"], []),
+]
+
+
+def set_currencies(person: User, codes: Collection[str], by: User) -> Proposal | None:
+    return limits_set(
+        operator_id=person.pk,
+        limits={"currencies": [row.pk for row in Currency.objects.filter(code__in=codes)]},
+        reason="another desk",
+        code=six_digits(by),
+        actor=by.as_actor(),
+    )
+
+
+def currencies_of(person: User) -> list[str]:
+    return named(User.objects.get(pk=person.pk).scope).get("currencies", [])
+
+
+@pytest.mark.parametrize(("before", "after"), WIDER)
+def test_to_see_more_takes_two_people(
+    before: list[str], after: list[str], house: None, at_desk: AtDesk
+) -> None:
+    person = limited("Support", currencies=Currency.objects.filter(code__in=before)).user
+    maker, checker = scene.operator("Administrator", "first@example.com"), scene.operator("Administrator")
+    person.groups.add(*checker.user.groups.all())
+    made = set_currencies(person, after, maker.user)
+    assert made is not None
+    assert currencies_of(person) == before
+    assert AuditEntry.objects.filter(verb=VERB).count() == 1
+    page = at_desk(person=checker).get(page_url(made)).content.decode()
+    assert "sees only these currencies" in page
+    assert ("no limit: all" in page) is (after == [])
+    for one in (maker.user, person):
+        refused = lambda one=one: approve(  # noqa: E731
+            proposal_id=made.public_id, actor=one.as_actor(), code=six_digits(one)
+        )
+        assert code_of(refused) == "forbidden"
+    assert currencies_of(person) == before
+    approve(proposal_id=made.public_id, actor=checker.user.as_actor(), code=six_digits(checker.user))
+    assert currencies_of(person) == after
+    entry = last_change(person)
+    assert entry is not None
+    assert (entry.verb, entry.actor_label) == ("proposal_apply", checker.user.email)
+
+
+def test_to_see_less_holds_at_once_and_outlives_an_older_wish(house: None) -> None:
+    currencies = Currency.objects.filter(code__in=["UAH", "USDT"])
+    person = limited("Support", currencies=currencies).user
+    maker, checker = (
+        scene.operator("Administrator", "first@example.com").user,
+        scene.operator("Administrator").user,
+    )
+    wider = set_currencies(person, ["EUR", "UAH", "USDT"], maker)
+    assert wider is not None
+    assert set_currencies(person, ["USDT"], maker) is None
+    assert currencies_of(person) == ["USDT"]
+    assert code_of(lambda: set_currencies(person, ["USDT"], maker)) == "conflict"
+    done = approve(proposal_id=wider.public_id, actor=checker.as_actor(), code=six_digits(checker))
+    assert (done.state, done.error) == (Proposal.State.FAILED, "changed meanwhile: seen_currencies")
+    assert currencies_of(person) == ["USDT"]
+
+
+def test_on_the_page_to_see_more_becomes_a_proposal(house: None, at_desk: AtDesk) -> None:
+    person = limited("Support", currencies=Currency.objects.filter(code="USDT")).user
+    boss = scene.operator("Administrator")
+    client = at_desk(person=boss)
+    url = reverse("admin:account_user_limit", args=(person.public_id,))
+    form = {**SENT, "currencies": [], "reason": "everything again", "code": six_digits(boss.user)}
+    answer = client.post(url, form, follow=True)
+    assert "Proposed. Nothing has changed yet: a second person decides." in answer.content.decode()
+    made = Proposal.objects.get()
+    assert (made.target, made.target_id) == ("account.user", str(person.pk))
+    assert set(made.after) == {"seen_currencies"}
+    assert currencies_of(person) == ["USDT"]

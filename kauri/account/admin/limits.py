@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,8 +16,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from kauri.account.limits import LIMIT, last_change, limits_set, named
 from kauri.account.models import CustomerGroup, User
-from kauri.common.admin import EMPTY, ReasonForm, actor_of, attempt, back_to, page_url, table, when
+from kauri.common.admin import EMPTY, ReasonForm, actor_of, back_to, page_url, refusal, table, when
 from kauri.common.code_forms import CodeAlwaysForm
+from kauri.common.errors import KauriError
 from kauri.common.scopes import KINDS
 from kauri.common.search import searched
 from kauri.core.models import Currency, Provider
@@ -77,7 +79,7 @@ class LimitActs:
             "title": _("Limit what the operator sees"),
             "description": _(
                 "Whatever is outside is not there for them: in lists, search, reports and by address. "
-                "Nothing chosen of a kind: no limit in it."
+                "Nothing chosen of a kind: no limit in it. To see less holds at once; to see more, a second person decides."
             ),
             "form_class": LimitForm,
             "form_submit_text": _("Set the limits"),
@@ -86,17 +88,21 @@ class LimitActs:
     def limit(self, request: HttpRequest, form: LimitForm, object_id: str) -> HttpResponse:
         operator = User.objects.get(public_id=object_id)
         limits = {kind: [row.pk for row in form.cleaned_data[kind]] for kind in KINDS}
-        attempt(
-            request,
-            lambda: limits_set(
+        try:
+            made = limits_set(
                 operator_id=operator.pk,
                 limits=limits,
                 reason=form.cleaned_data["reason"],
                 code=form.cleaned_data["code"],
                 actor=actor_of(request),
-            ),
-            _("The limits of %(who)s are set.") % {"who": operator.email},
-        )
+            )
+        except KauriError as error:
+            messages.error(request, refusal(error))
+            return back_to(request, page_url(operator))
+        if made is not None:
+            messages.success(request, _("Proposed. Nothing has changed yet: a second person decides."))
+            return back_to(request, page_url(made))
+        messages.success(request, _("The limits of %(who)s are set.") % {"who": operator.email})
         return back_to(request, page_url(operator))
 
 

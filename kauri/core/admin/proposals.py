@@ -162,7 +162,7 @@ class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
         row_type = governing.governed(obj.target)
         rows = []
         for name, value in obj.after.items():
-            field: Any = row_type.model._meta.get_field(name)
+            field = row_type.field(name)
             old = obj.before.get(name)
             if name in row_type.many:
                 lost, gained = set(old or ()) - set(value), set(value) - set(old or ())

@@ -20,6 +20,7 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
+from kauri.common import clock
 from kauri.common.actor import Actor
 from kauri.common.admin import (
     EMPTY,
@@ -71,7 +72,7 @@ class QueueFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         del request
         if self.value() == "waiting":
-            return queryset.filter(hanging())
+            return queryset.filter(hanging(clock.now()))
         by_order = {"proposed": Closing.State.PENDING, "done": Closing.State.DONE}
         state = by_order.get(self.value() or "")
         if state is not None:
@@ -134,7 +135,10 @@ class HangingPayoutAdmin(SendingAdmin):
         closed = Closing.objects.exclude(state=Closing.State.WITHDRAWN).values("order__public_id")
         every = HangingPayout.objects.order_by()
         # Each half by its own index, then united: one condition of both would read every payout.
-        halves = every.filter(hanging()).values("pk"), every.filter(order_id__in=closed).values("pk")
+        halves = (
+            every.filter(hanging(clock.now())).values("pk"),
+            every.filter(order_id__in=closed).values("pk"),
+        )
         return rows.filter(pk__in=halves[0].union(halves[1]))
 
     @display(description=_("customer"))
