@@ -40,6 +40,7 @@ from kauri.common.admin import (
     back_to,
     changes,
     copyable,
+    list_url,
     money,
     page_link,
     page_url,
@@ -116,12 +117,15 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people = super().get_queryset(request)
-        return people.prefetch_related("groups") if request.GET.get("who") == "operators" else people
+        if request.GET.get("who") != "operators":
+            return people
+        _of_operators(request)
+        return people.prefetch_related("groups")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> User | None:
         person = super().get_object(request, object_id, from_field)
-        # Tells the sidebar which of its two links this page belongs to.
-        request.shows_operator = person is not None and person.is_staff  # type: ignore[attr-defined]
+        if person is not None and person.is_staff:
+            _of_operators(request)
         return person
 
     def get_list_display(self, request: HttpRequest) -> Sequence[str]:
@@ -370,6 +374,11 @@ class CustomerAdmin(CustomerFacts, AsOfMixin, PersonAdmin):
         return _audit_table(done.order_by("-id")[:_ROWS]) + all_of(
             AuditEntry, _("All acts of this operator"), q=obj.email
         )
+
+
+def _of_operators(request: HttpRequest) -> None:
+    """Customers and operators are rows of one model: the header and the sidebar name the screen of these."""
+    request.header_list = {"title": _("Operators"), "url": list_url(User, who="operators")}  # type: ignore[attr-defined]
 
 
 def _audit_table(entries: Any) -> SafeString:

@@ -227,8 +227,7 @@ def _item(request: HttpRequest, screen: Screen, counts: dict[str, int]) -> dict[
     path, _mark, query = link.partition("?")
     here = request.path.startswith(path)
     if screen.model == "account.user":
-        operators = request.GET.get("who") == "operators" or getattr(request, "shows_operator", False)
-        here = here and operators == bool(query)
+        here = here and hasattr(request, "header_list") == bool(query)
     item = {
         "title": screen.title,
         "icon": screen.icon,

@@ -50,3 +50,15 @@ def test_a_header_says_what_people_say(
     # The id is on the page, whole; the header has room for its head and its tail.
     name = str(order.public_id)
     assert header(client, page_of(order.withdrawal, name))[-1] == f"{name[:6]}…{name[-8:]}"
+
+
+def test_operators_have_a_screen_of_their_own(at_desk: Callable[..., Client]) -> None:
+    client = at_desk("Administrator")
+    support, customer = scene.operator("Support").user, scene.customer("first@example.com")
+    assert header(client, page_of(support, support.public_id)) == ["Operators", support.email]
+    assert header(client, page_of(customer, customer.public_id)) == ["Customers", customer.email]
+    lists = reverse("admin:account_user_changelist")
+    assert header(client, f"{lists}?who=operators") == ["Operators"]
+    assert header(client, lists) == ["Customers"]
+    shown = client.get(page_of(support, support.public_id)).content.decode()
+    assert f'href="{lists}?who=operators" class="align-middle' in shown

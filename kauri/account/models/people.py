@@ -68,7 +68,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         _("account type"), max_length=8, choices=AccountType.choices, default=AccountType.PERSONAL
     )
     group = models.ForeignKey(
-        CustomerGroup, models.PROTECT, null=True, blank=True, related_name="users", verbose_name=_("group")
+        CustomerGroup,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="users",
+        verbose_name=_("group"),
+        db_index=False,  # see user_by_group
     )
     language = models.CharField(
         _("language"),
@@ -132,6 +138,8 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index(fields=("-created_at",), name="user_newest"),
             # Whether a row's customer is one that a limited operator sees, without a look at the table.
             models.Index(fields=("id",), name="user_group_of", include=("group",)),
+            # Who they are, likewise.
+            models.Index(fields=("group", "id"), name="user_by_group"),
             models.Index(fields=("username",), name="user_by_name", condition=~models.Q(username="")),
             # A handful of operators among all customers.
             models.Index(fields=("email",), name="user_operators", condition=models.Q(is_staff=True)),
