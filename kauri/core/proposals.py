@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import DatabaseError, models, transaction
+from django.utils import translation
 
 from kauri.common import clock
 from kauri.common.actor import Actor, ActorKind
@@ -95,6 +97,7 @@ def _proposed(
         target=target,
         target_id=target_id,
         label=str(row)[:254],
+        labels=_in_all_languages(row),
         before=before,
         after=after,
         secrets=secrets,
@@ -290,6 +293,15 @@ def _forget(proposal: Proposal) -> None:
     if proposal.secrets:
         proposal.secrets = ""
         proposal.save(update_fields=["secrets"])
+
+
+def _in_all_languages(row: models.Model) -> dict[str, str]:
+    """What the row is called, by language."""
+    named = {}
+    for code, _name in settings.LANGUAGES:
+        with translation.override(code):
+            named[code] = str(row)[:254]
+    return named
 
 
 def _record(proposal: Proposal, verb: str, actor: Actor, reason: str) -> None:

@@ -308,3 +308,20 @@ def test_a_rate_is_set_by_a_dialog(at_desk: AtDesk) -> None:
     assert Proposal.objects.count() == 1
     finance.post(dialog("exchange_rate_usdrate_say"), {**values, "price": "0.0482"})
     assert "+100.00 %" in senior.get(page_url(Proposal.objects.first())).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [("en", "Withdrawal, USDT, everyone"), ("uk", "Вивід, USDT, усі"), ("ru", "Вывод, USDT, все")],
+)
+def test_a_proposal_is_titled_in_the_language_of_its_reader(
+    at_desk: AtDesk, policy: Policy, language: str, title: str
+) -> None:
+    change(at_desk("Administrator"), policy, approval_above="2500.5", change_reason="fewer small ones")
+    row = Proposal.objects.get()
+    reader = at_desk("Auditor")
+    reader.cookies["django_language"] = language
+    for url in (reverse("admin:core_proposal_changelist"), page_url(row)):
+        page = reader.get(url).content.decode()
+        assert title in page, url
+        assert ("Withdrawal, USDT, everyone" in page) is (language == "en"), url

@@ -130,7 +130,7 @@ class BatchesAdmin:
             outcomes = batches.approve_all(ids, actor=actor, reason=reason, code=code)
         else:
             outcomes = batches.reject_all(ids, actor=actor, reason=reason)
-        names = {row.public_id: row.label for row in chosen}
+        names = {row.public_id: str(row) for row in chosen}
         done = 0
         for one in outcomes:
             if one.error is not None:

@@ -144,7 +144,7 @@ class ProposalAdmin(BatchesAdmin, ReadOnlyAdmin):
 
     @display(description=_("what"), ordering="id")
     def what(self, obj: Proposal) -> str:
-        return obj.label
+        return str(obj)
 
     @display(description=_("setting"))
     def setting(self, obj: Proposal) -> Any:

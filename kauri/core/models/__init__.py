@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -239,6 +240,8 @@ class Proposal(models.Model):
     target = models.CharField(_("setting"), max_length=64)
     target_id = models.CharField(_("row"), max_length=64, blank=True, default="")
     label = models.CharField(_("what"), max_length=254)
+    #: The label in each language of the back office: whoever decides reads another than whoever proposed.
+    labels = models.JSONField(default=dict, editable=False)
     before = models.JSONField(_("before"), default=dict)
     after = models.JSONField(_("after"), default=dict)
     #: The secrets of both sides, as JSON; forgotten when they do not come into use.
@@ -292,7 +295,7 @@ class Proposal(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.label
+        return str(self.labels.get(get_language() or "", self.label))
 
 
 class AuditEntry(ActorStamp):
