@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gettext
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,11 @@ _LINE = re.compile(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?) (".*")$')
 
 def written(language: str) -> dict[str, list[str]]:
     """The .po file: what is translated, and its translation (all plural forms of it)."""
-    text = (CATALOGUE / language / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
+    return entries(CATALOGUE / language / "LC_MESSAGES" / "django.po")
+
+
+def entries(catalogue: Path) -> dict[str, list[str]]:
+    text = catalogue.read_text(encoding="utf-8")
     found: dict[str, list[str]] = {}
     for block in text.split("\n\n"):
         parts: list[list[str]] = []
@@ -129,3 +134,19 @@ def test_what_a_role_may_do_is_said_in_the_readers_language(house: None, languag
     assert len(names) > 150
     foreign = {word for name in names for word in re.findall(r"[A-Za-z]{2,}", name)}
     assert foreign <= {"API", "Telegram"}
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_scripts_say_is_said_in_the_readers_language(
+    language: str, at_desk: Callable[..., Client]
+) -> None:
+    """The framework's scripts bring words of their own; what it has not translated is in our catalogue."""
+    needed = entries(Path(admin.__file__).parent / "locale" / "en" / "LC_MESSAGES" / "djangojs.po")
+    client = at_desk("Auditor")
+    client.cookies["django_language"] = language
+    script = client.get(reverse("admin:jsi18n")).content.decode()
+    start = script.index("{", script.index("newcatalog ="))
+    known = json.loads(script[start : script.index("};", start) + 1])
+    assert needed.keys() - {key.split("\x04")[-1] for key in known} == set()
+    assert known["Choose all %s"] != "Choose all %s"
