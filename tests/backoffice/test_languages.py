@@ -18,6 +18,8 @@ from django.utils import translation
 from django.utils.functional import Promise
 
 from backoffice.roles import offered, said
+from kauri.order_core.models import Screening
+from kauri.order_core.screener import Level
 from tests.backoffice import scene
 
 CATALOGUE = Path(settings.LOCALE_PATHS[0])
@@ -150,3 +152,11 @@ def test_what_scripts_say_is_said_in_the_readers_language(
     known = json.loads(script[start : script.index("};", start) + 1])
     assert needed.keys() - {key.split("\x04")[-1] for key in known} == set()
     assert known["Choose all %s"] != "Choose all %s"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_how_bad_an_analysis_found_it_is_said_in_words(language: str) -> None:
+    with translation.override(language):
+        said = {level: Screening(level=level).get_level_display() for level in Level}
+    assert len(set(said.values())) == len(Level)
+    assert not set(said.values()) & set(Level)

@@ -116,7 +116,7 @@ def screening_facts(found: Screening | None) -> SafeString:
         (_("Provider"), found.provider),
         (_("State"), found.get_state_display()),
         (_("Score"), EMPTY if found.score is None else found.score),
-        (_("Level"), found.level or EMPTY),
+        (_("Level"), found.get_level_display() or EMPTY),
         (
             _("Outcome"),
             badge(found.get_outcome_display(), OUTCOME_TONES[found.outcome]) if found.outcome else EMPTY,

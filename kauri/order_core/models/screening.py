@@ -22,6 +22,15 @@ _BOUNDS = (MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1)))
 LONGEST_WAIT_MINUTES = 7 * 24 * 60
 
 
+#: Those of the port (kauri/order_core/screener.py, Level).
+_LEVELS = (
+    ("low", _("low")),
+    ("medium", _("medium")),
+    ("high", _("high")),
+    ("severe", _("severe")),
+)
+
+
 class Outcome(models.TextChoices):
     """What the house makes of an answer."""
 
@@ -136,7 +145,7 @@ class Screening(models.Model):
     reference = models.CharField(_("provider's id"), max_length=128, blank=True, default="")
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.WAITING)
     score = models.DecimalField(_("score"), null=True, max_digits=SCORE_DIGITS, decimal_places=SCORE_SCALE)
-    level = models.CharField(_("level"), max_length=8, blank=True, default="")
+    level = models.CharField(_("level"), max_length=8, blank=True, default="", choices=_LEVELS)
     signals = models.JSONField(_("signals"), default=dict, encoder=DjangoJSONEncoder)
     answer = models.JSONField(_("provider's answer"), default=dict, encoder=DjangoJSONEncoder)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, default="")
