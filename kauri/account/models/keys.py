@@ -19,7 +19,7 @@ class ApiKey(models.Model):
     class Scope(models.TextChoices):
         READ = "read", _("Read")
         TRADE = "trade", _("Trade")
-        WITHDRAW = "withdraw", _("Withdraw")
+        WITHDRAW = "withdraw", _("Withdraw money")
         INVOICE = "invoice", _("Invoice")
 
     class State(models.TextChoices):
