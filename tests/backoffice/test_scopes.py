@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -249,6 +250,19 @@ def test_what_waits_is_counted_as_its_lists_narrow_it(kind: str, rf: Any) -> Non
     free = rf.get("/")
     free.user = scene.operator("Senior").user
     assert all(count <= waiting(free)[name] for name, count in counts.items())
+
+
+def test_what_waits_takes_its_moments_from_what_it_is_given(house: None) -> None:
+    """The statement is kept and its moments are moved to the present: one that a queue took from the clock would move, too."""
+    then = datetime(2000, 1, 1, tzinfo=UTC)
+    moments = [
+        value
+        for work in WORK
+        for value in work.rows(then).query.sql_with_params()[1]
+        if isinstance(value, datetime)
+    ]
+    assert moments
+    assert all(abs(value - then) < timedelta(days=30) for value in moments)
 
 
 @pytest.mark.usefixtures("filled")
